@@ -1,0 +1,81 @@
+// Package outbox publishes the state of aggregates. Save puts the new snapshot into the caller's transaction; the Relay hands unsent
+// snapshots to the bus. There is one row for each aggregate: a later version replaces an unsent one, because an event is a snapshot and a
+// consumer needs only the newest.
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/homeward-care/homeward/services/kit/event"
+)
+
+// Save stores the snapshots as the current versions of their aggregates and returns them with epoch and version set, sorted by id. The
+// caller holds the locks on the records behind them.
+func Save(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) ([]event.Event, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	// One order for all transactions, so that two never wait for each other crosswise.
+	slices.SortFunc(events, func(a, b event.Event) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	n := len(events)
+	ids, types, keys := make([]uuid.UUID, n), make([]string, n), make([]uuid.UUID, n)
+	occurred, traces, data := make([]time.Time, n), make([]string, n), make([][]byte, n)
+	for i, e := range events {
+		ids[i], types[i], keys[i] = e.ID, e.Type, e.Key
+		occurred[i], traces[i], data[i] = e.OccurredAt, event.Traceparent(e.Trace), e.Data
+	}
+	rows, err := tx.Query(ctx, `
+		INSERT INTO outbox AS o (id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data)
+		SELECT id, type, key, (SELECT epoch FROM epoch), 1, occurred_at, $7, traceparent, data
+		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::text[], $6::bytea[])
+			AS u (id, type, key, occurred_at, traceparent, data)
+		ON CONFLICT (id) DO UPDATE SET
+			epoch = excluded.epoch, version = o.version + 1, occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at,
+			traceparent = excluded.traceparent, data = excluded.data, sent_at = NULL, attempts = 0, last_error = ''
+		RETURNING id, epoch, version`,
+		ids, types, keys, occurred, traces, data, now)
+	if err != nil {
+		return nil, fmt.Errorf("save outbox: %w", err)
+	}
+	at := make(map[uuid.UUID]int, n)
+	for i, id := range ids {
+		at[id] = i
+	}
+	var id uuid.UUID
+	var epoch int32
+	var version int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &epoch, &version}, func() error {
+		e := &events[at[id]]
+		e.Epoch, e.Version, e.RecordedAt = epoch, version, now
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("save outbox: %w", err)
+	}
+	return events, nil
+}
+
+const columns = `id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data`
+
+func scan(row pgx.CollectableRow) (event.Event, error) {
+	var e event.Event
+	var traceparent string
+	err := row.Scan(&e.ID, &e.Type, &e.Key, &e.Epoch, &e.Version, &e.OccurredAt, &e.RecordedAt, &traceparent, &e.Data)
+	e.Trace = event.ParseTraceparent(traceparent)
+	return e, err
+}
+
+// Resend marks aggregates unsent, so that the relay publishes their current snapshots again.
+func Resend(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	if _, err := tx.Exec(ctx, `UPDATE outbox SET sent_at = NULL WHERE id = ANY($1)`, ids); err != nil {
+		return fmt.Errorf("resend outbox: %w", err)
+	}
+	return nil
+}

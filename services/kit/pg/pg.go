@@ -1,0 +1,145 @@
+// Package pg opens a service's PostgreSQL: the pool, its transactions, the migrations, and the hooks through which every statement and
+// every commit passes.
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Hooks let a test stand at every boundary with the database. The zero value does nothing.
+type Hooks struct {
+	// Before is called before each statement, `begin`, `commit` and `rollback` included; it may block, and an error from it keeps
+	// the statement from being sent.
+	Before func(ctx context.Context, sql string) error
+	// Committed is called after each successful commit; an error from it is what the caller sees, as when the reply is lost.
+	Committed func(ctx context.Context) error
+}
+
+// Options of a pool.
+type Options struct {
+	MaxConns int32
+	Tracer   trace.TracerProvider
+	Hooks    Hooks
+}
+
+// DB is a pool and the way to its transactions.
+type DB struct {
+	Pool  *pgxpool.Pool
+	hooks Hooks
+}
+
+// Open makes the pool; it does not wait for the server, so that services start in any order.
+func Open(url string, o Options) (*DB, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if o.MaxConns > 0 {
+		cfg.MaxConns = o.MaxConns
+	}
+	// A business transaction is short; one that hangs would hold its locks against every other worker.
+	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	var tracers []pgx.QueryTracer
+	if o.Tracer != nil {
+		tracers = append(tracers, recordingOnly{otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Tracer), otelpgx.WithDisableConnectionDetailsInAttributes())})
+	}
+	if o.Hooks.Before != nil {
+		tracers = append(tracers, hookTracer{o.Hooks.Before})
+	}
+	if len(tracers) > 0 {
+		cfg.ConnConfig.Tracer = multitracer.New(tracers...)
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	return &DB{Pool: pool, hooks: o.Hooks}, nil
+}
+
+// Close waits for connections in use and closes the pool.
+func (db *DB) Close() { db.Pool.Close() }
+
+// InTx runs f in a transaction. An error from f rolls back. An error from the commit leaves the outcome unknown: what f does must be
+// safe to repeat.
+func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+	tx, err := db.Pool.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if db.hooks.Committed != nil {
+		return db.hooks.Committed(ctx)
+	}
+	return nil
+}
+
+// Ping reports whether the server answers.
+func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return db.Pool.Ping(ctx)
+}
+
+// IsData reports whether the server refused the data or the statement itself: repeating the same cannot help. Everything else, lost
+// connections, deadlocks and shutdowns included, may pass.
+func IsData(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || len(e.Code) < 2 {
+		return false
+	}
+	switch e.Code[:2] {
+	case "22", "23", "42":
+		return true
+	}
+	return false
+}
+
+// hookTracer turns a hook's error into a context that is already over, so that pgx does not send the statement.
+type hookTracer struct {
+	before func(ctx context.Context, sql string) error
+}
+
+func (h hookTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if err := h.before(ctx, q.SQL); err != nil {
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(err)
+		return ctx
+	}
+	return ctx
+}
+
+func (hookTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// recordingOnly keeps untraced work free of tracing's cost: without a recording span there is nothing to record on.
+type recordingOnly struct{ *otelpgx.Tracer }
+
+func (r recordingOnly) TraceQueryStart(ctx context.Context, c *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx
+	}
+	return r.Tracer.TraceQueryStart(ctx, c, q)
+}
+
+func (r recordingOnly) TraceQueryEnd(ctx context.Context, c *pgx.Conn, q pgx.TraceQueryEndData) {
+	if trace.SpanFromContext(ctx).IsRecording() {
+		r.Tracer.TraceQueryEnd(ctx, c, q)
+	}
+}

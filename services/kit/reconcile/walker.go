@@ -1,0 +1,169 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/inbox"
+)
+
+const (
+	// settle is how old a change must be before its absence means anything: a younger one is probably still on its way.
+	settle = 5 * time.Second
+	// overlap widens each window of recent changes to the past, for transactions that committed late and clocks that differ.
+	overlap = 15 * time.Second
+	// RecentEvery is how often recent changes are compared.
+	RecentEvery = 10 * time.Second
+)
+
+// Walker is the one worker that serves an edge between a producer and this service. Each step compares one page: the recent changes as
+// soon as they are due again, otherwise the next page of a rolling pass over everything.
+type Walker struct {
+	// Type is the CloudEvents type of the aggregates that are compared.
+	Type   string
+	Source opsv1.ReconciliationServiceClient
+	Inbox  *inbox.Inbox
+	Log    *slog.Logger
+	// RollEvery is the rest between two pages of the rolling pass; 0 means none.
+	RollEvery time.Duration
+
+	recentUntil time.Time // changes before this moment have been compared
+	recentNext  time.Time // when recent changes are due again
+	window      *window   // the window that is being walked; nil when none is
+	rollAfter   uuid.UUID
+	rollNext    time.Time
+	// Compared counts ids, Repaired counts snapshots that the bus had not brought.
+	Compared, Repaired int64
+}
+
+type window struct {
+	since, before time.Time
+	after         uuid.UUID
+}
+
+// Step compares one page. It reports work only while a window of recent changes is not finished, so that the rolling pass stays gentle.
+func (w *Walker) Step(ctx context.Context) (bool, error) {
+	now := w.Inbox.Now()
+	if w.window == nil && !now.Before(w.recentNext) {
+		w.window = &window{since: w.recentUntil.Add(-overlap), before: now.Add(-settle)}
+		if w.recentUntil.IsZero() {
+			w.window.since = time.Unix(0, 0) // just started: everything may have changed while this service was down
+		}
+	}
+	if w.window != nil {
+		return w.stepRecent(ctx, now)
+	}
+	if now.Before(w.rollNext) {
+		return false, nil
+	}
+	last, done, err := w.comparePage(ctx, &opsv1.ListVersionsRequest{Type: w.Type, AfterId: w.rollAfter.String(), Limit: defaultPage})
+	if err != nil {
+		return false, err
+	}
+	w.rollAfter, w.rollNext = last, now.Add(w.RollEvery)
+	if done {
+		w.rollAfter = uuid.Nil
+		w.rollNext = now.Add(max(w.RollEvery, RecentEvery))
+	}
+	return false, nil
+}
+
+func (w *Walker) stepRecent(ctx context.Context, now time.Time) (bool, error) {
+	last, done, err := w.comparePage(ctx, &opsv1.ListVersionsRequest{
+		Type: w.Type, AfterId: w.window.after.String(), Limit: defaultPage,
+		ChangedSince: timestamppb.New(w.window.since), ChangedBefore: timestamppb.New(w.window.before),
+	})
+	if err != nil {
+		return false, err
+	}
+	w.window.after = last
+	if done {
+		w.recentUntil, w.recentNext, w.window = w.window.before, now.Add(RecentEvery), nil
+	}
+	return !done, nil
+}
+
+// Rebuild walks everything once, without rests: it fills an empty inbox.
+func (w *Walker) Rebuild(ctx context.Context) error {
+	after := uuid.Nil
+	for {
+		last, done, err := w.comparePage(ctx, &opsv1.ListVersionsRequest{Type: w.Type, AfterId: after.String(), Limit: defaultPage})
+		if err != nil || done {
+			return err
+		}
+		after = last
+	}
+}
+
+// comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns the last id of the page, and whether
+// the page was the last.
+func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last uuid.UUID, done bool, err error) {
+	page, err := w.Source.ListVersions(ctx, req)
+	if err != nil {
+		return last, false, fmt.Errorf("walk %s: %w", w.Type, err)
+	}
+	versions := page.GetVersions()
+	if len(versions) == 0 {
+		return last, true, nil
+	}
+	differing, last, err := w.differing(ctx, versions)
+	if err != nil {
+		return last, false, err
+	}
+	w.Compared += int64(len(versions))
+	if len(differing) > 0 {
+		got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: differing})
+		if err != nil {
+			return last, false, fmt.Errorf("fetch snapshots of %s: %w", w.Type, err)
+		}
+		events := make([]event.Event, 0, len(got.GetSnapshots()))
+		for _, p := range got.GetSnapshots() {
+			e, err := fromProto(p)
+			if err != nil {
+				return last, false, err
+			}
+			events = append(events, e)
+		}
+		if err := w.Inbox.Apply(ctx, events); err != nil {
+			return last, false, fmt.Errorf("apply snapshots of %s: %w", w.Type, err)
+		}
+		w.Repaired += int64(len(events))
+		w.Log.InfoContext(ctx, "reconciliation repaired what the bus had not brought", "type", w.Type, "count", len(events))
+	}
+	return last, len(versions) < int(req.GetLimit()), nil
+}
+
+// differing returns the ids whose version at the producer is newer than what the inbox holds. What lies buried at that version waits for
+// a person, not for another try.
+func (w *Walker) differing(ctx context.Context, versions []*opsv1.AggregateVersion) ([]string, uuid.UUID, error) {
+	ids, epochs, nums := make([]uuid.UUID, len(versions)), make([]int32, len(versions)), make([]int64, len(versions))
+	for i, v := range versions {
+		id, err := uuid.Parse(v.GetId())
+		if err != nil {
+			return nil, uuid.Nil, fmt.Errorf("walk %s: %w", w.Type, err)
+		}
+		ids[i], epochs[i], nums[i] = id, v.GetEpoch(), v.GetVersion()
+	}
+	rows, err := w.Inbox.DB.Pool.Query(ctx, `
+		SELECT u.id::text FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS u (id, epoch, version)
+		LEFT JOIN inbox i ON i.id = u.id AND i.type = $4
+		WHERE (i.id IS NULL OR (i.epoch, i.version) < (u.epoch, u.version))
+		AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.id = u.id AND d.type = $4 AND d.epoch = u.epoch AND d.version = u.version)`,
+		ids, epochs, nums, w.Type)
+	if err != nil {
+		return nil, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
+	}
+	differing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
+	}
+	return differing, ids[len(ids)-1], nil
+}

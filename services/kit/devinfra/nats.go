@@ -1,0 +1,104 @@
+package devinfra
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// NATSUser is one service's account at the broker.
+type NATSUser struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	// Publishes are the subjects that it alone owns, such as "discharge.>".
+	Publishes []string `json:"publishes"`
+}
+
+// NATSOptions says what server to run. The zero value is an in-process one in a temporary folder, for tests.
+type NATSOptions struct {
+	// StoreDir holds JetStream's files and outlives the server. Empty: a temporary folder, removed by NATS.Stop.
+	StoreDir string `json:"store_dir"`
+	// Port on 127.0.0.1; -1 for a free one; 0 for none: connections are then made in process (nats.InProcessServer).
+	Port int `json:"port"`
+	// Users, if any, are the only ones who may connect. Without, anyone on this machine may.
+	Users []NATSUser `json:"users"`
+	// LogFile receives the server's own log. Empty: none.
+	LogFile string `json:"log_file"`
+}
+
+// NATS is a running server with JetStream.
+type NATS struct {
+	*server.Server
+	temporary string
+}
+
+// StartNATS starts a server in this process and waits until it takes connections.
+func StartNATS(opts NATSOptions) (*NATS, error) {
+	n := &NATS{}
+	if opts.StoreDir == "" {
+		dir, err := os.MkdirTemp("", "homeward-nats-")
+		if err != nil {
+			return nil, err
+		}
+		opts.StoreDir, n.temporary = dir, dir
+	}
+	if err := os.MkdirAll(opts.StoreDir, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if n.Server, err = server.NewServer(serverOptions(opts)); err != nil {
+		return nil, errors.Join(fmt.Errorf("configure the NATS server: %w", err), n.Stop())
+	}
+	if opts.LogFile != "" {
+		n.ConfigureLogger()
+	}
+	n.Start()
+	if !n.ReadyForConnections(30 * time.Second) {
+		return nil, errors.Join(fmt.Errorf("the NATS server on port %d did not become ready: see %s", opts.Port, opts.LogFile), n.Stop())
+	}
+	return n, nil
+}
+
+// Stop ends the server, its streams safe on disk, and removes a temporary store.
+func (n *NATS) Stop() error {
+	if n.Server != nil {
+		n.Shutdown()
+		n.WaitForShutdown()
+	}
+	if n.temporary == "" {
+		return nil
+	}
+	return os.RemoveAll(n.temporary)
+}
+
+func serverOptions(opts NATSOptions) *server.Options {
+	o := &server.Options{
+		ServerName: "homeward",
+		Host:       "127.0.0.1",
+		Port:       opts.Port,
+		DontListen: opts.Port == 0,
+		JetStream:  true,
+		StoreDir:   filepath.Clean(opts.StoreDir),
+		NoSigs:     true,
+		NoLog:      opts.LogFile == "",
+		LogFile:    opts.LogFile,
+		Logtime:    true,
+	}
+	for _, u := range opts.Users {
+		o.Users = append(o.Users, &server.User{
+			Username: u.Name,
+			Password: u.Password,
+			Permissions: &server.Permissions{
+				// Own subjects, and what a JetStream client says to the server. Events of others are read through
+				// pull consumers, whose messages come to the client's inbox.
+				Publish:   &server.SubjectPermission{Allow: append([]string{"$JS.API.>", "$JS.ACK.>", "_INBOX.>"}, u.Publishes...)},
+				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+			},
+		})
+	}
+	return o
+}

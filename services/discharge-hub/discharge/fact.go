@@ -1,0 +1,79 @@
+package discharge
+
+import "time"
+
+// Kind is what happened, by its HL7 trigger.
+type Kind string
+
+const (
+	KindAdmit           Kind = "A01"
+	KindTransfer        Kind = "A02"
+	KindDischarge       Kind = "A03"
+	KindUpdate          Kind = "A08"
+	KindCancelAdmit     Kind = "A11"
+	KindCancelDischarge Kind = "A13"
+)
+
+// known tells whether the fold understands the kind.
+func (k Kind) known() bool {
+	switch k {
+	case KindAdmit, KindTransfer, KindDischarge, KindUpdate, KindCancelAdmit, KindCancelDischarge:
+		return true
+	}
+	return false
+}
+
+// Fact is what one message says, whichever door it came through, in our words. It is stored as JSON beside the raw message, is
+// never changed, and is all that the fold sees.
+type Fact struct {
+	Feed     string `json:"feed"`
+	Provider string `json:"provider"`
+	Scope    Scope  `json:"scope"`
+	// DataVersion is the version of the feed's mapping that read the message.
+	DataVersion string `json:"data_version"`
+	SpellID     string `json:"spell_id"`
+	Kind        Kind   `json:"kind"`
+	ControlID   string `json:"control_id"` // MSH-10
+	Digest      string `json:"digest"`     // of the raw message
+	// Recorded is when the hospital recorded it (EVN-2, else MSH-7). It alone orders the facts.
+	Recorded time.Time `json:"recorded"`
+	// Effective is when it took effect (EVN-6); in a cancel it is the time of what is cancelled. Zero when not told.
+	Effective Moment `json:"effective,omitzero"`
+
+	VisitNumber     string       `json:"visit_number,omitzero"`   // PV1-19
+	PatientNumber   string       `json:"patient_number,omitzero"` // PID-3, the provider's own
+	NHSNumber       Told[string] `json:"nhs_number,omitzero"`     // valid ones only
+	NHSNumberStatus Told[string] `json:"nhs_number_status,omitzero"`
+	FamilyName      Told[string] `json:"family_name,omitzero"`
+	GivenName       Told[string] `json:"given_name,omitzero"`
+	BirthDate       Told[string] `json:"birth_date,omitzero"`
+	Postcode        Told[string] `json:"postcode,omitzero"`
+	NoFixedAbode    bool         `json:"no_fixed_abode,omitzero"`
+	Practice        Told[string] `json:"practice,omitzero"`
+	DiedAt          Told[Moment] `json:"died_at,omitzero"`
+	DeathIndicator  Told[bool]   `json:"death_indicator,omitzero"`
+
+	AdmittedAt          Told[Moment] `json:"admitted_at,omitzero"`   // PV1-44
+	DischargedAt        Told[Moment] `json:"discharged_at,omitzero"` // PV1-45
+	Method              Told[string] `json:"method,omitzero"`
+	Destination         Told[string] `json:"destination,omitzero"`
+	DeadInText          bool         `json:"dead_in_text,omitzero"` // words of death where a code belongs
+	DestinationPostcode Told[string] `json:"destination_postcode,omitzero"`
+	Site                Told[string] `json:"site,omitzero"`
+	Ward                Told[string] `json:"ward,omitzero"`
+
+	Pathway      Told[string]  `json:"pathway,omitzero"`
+	Involvements []Involvement `json:"involvements,omitempty"`
+	// Flags are what is doubtful about this message, by code.
+	Flags []string `json:"flags,omitempty"`
+}
+
+// flag adds a flag once.
+func (f *Fact) flag(code string) {
+	for _, have := range f.Flags {
+		if have == code {
+			return
+		}
+	}
+	f.Flags = append(f.Flags, code)
+}

@@ -1,0 +1,169 @@
+package discharge
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what all the facts about a spell amount to.
+type State struct {
+	Spell  Spell
+	Person Person
+	// Problems are contradictions between facts. Each is to be an exception as long as the fold tells it.
+	Problems []Problem
+	// LeftOut are the digests of messages about somebody else, which the spell does not hold.
+	LeftOut []string
+	// Recorded is when the hospital recorded the newest fact.
+	Recorded time.Time
+}
+
+// Fold works out a spell from the facts about it. It is a function of their set: no order, duplication or delay of the messages
+// changes the result. All facts must have the same spell id; without facts the state is zero.
+func Fold(facts []Fact) State {
+	if len(facts) == 0 {
+		return State{}
+	}
+	all := inOrder(facts)
+	order, others := ofOnePerson(all)
+	stay := stayOf(order)
+	newest := order[len(order)-1]
+
+	spell := Spell{
+		SpellID: newest.SpellID, Reference: Reference(newest.SpellID), Provider: newest.Provider,
+		Feed: newest.Feed, DataVersion: newest.DataVersion, Scope: newest.Scope,
+		Status: InHospital, AdmittedAt: stay.admitted.Value.At,
+	}
+	state := State{Person: personOf(order), Recorded: newest.Recorded}
+	today := Moment{At: newest.Recorded}
+	var flags flagSet
+	switch {
+	case stay.voided:
+		spell.Status = Voided
+	case stay.current != nil:
+		today = stay.current.moment()
+		spell.Status = Discharged
+		spell.Discharge = stay.current.snapshot(stay.number)
+		spell.DestinationPostcodeSector = Sector(stay.current.postcode.Value)
+		flags = append(flags, stay.current.flags...)
+		if !stay.current.at.HasValue() {
+			flags = append(flags, FlagTimeMissing)
+		}
+		if stay.admitted.HasValue() && stay.admitted.Value.After(today) {
+			flags = append(flags, DischargeBeforeStay)
+		}
+	}
+	spell.place(order)
+	spell.home(order, stay.current)
+	spell.involve(order)
+	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
+
+	deathFacts := deathFactsOf(order, stay.current)
+	spell.Death = DecideDeath(deathFacts)
+	for _, f := range order {
+		if f.Scope == ScopeSocialCare {
+			spell.Scope = ScopeSocialCare
+		}
+	}
+	var person flagSet
+	for _, f := range order {
+		person = person.after(f, personFlags)
+	}
+	flags = append(flags, person...)
+	for _, raised := range []struct {
+		flag string
+		on   bool
+	}{
+		{FlagCancelWithoutDischarge, stay.cancelled},
+		{FlagAdmittedAfterDischarge, stay.readmit},
+		{FlagTimeWithoutDischarge, stay.stray},
+		{FlagControlIDReused, controlIDReused(all)},
+		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
+		{VisitNumberReused, len(others) > 0},
+	} {
+		if raised.on {
+			flags = append(flags, raised.flag)
+		}
+	}
+	slices.Sort(flags)
+	spell.Flags = slices.Compact(flags)
+	state.Spell = spell
+
+	if len(others) > 0 {
+		for _, f := range others {
+			state.LeftOut = append(state.LeftOut, f.Digest)
+		}
+		state.Problems = append(state.Problems, Problem{VisitNumberReused, "PV1-19", "messages about two people carry this visit number",
+			"The first person's spell goes on; find out whose the later messages are and record that discharge by hand"})
+	}
+	if spell.Death == DeathContradictory {
+		state.Problems = append(state.Problems, Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it",
+			"Ask the ward before anybody contacts the person or the family; contact is held until the hospital corrects it or the hub decides"})
+	}
+	return state
+}
+
+func (l *leaving) snapshot(number int) *Discharge {
+	m := l.moment()
+	return &Discharge{At: m.At, On: m.Date(), Method: l.method.Value, Destination: l.destination.Value, Number: number}
+}
+
+// deathFactsOf gathers what stands about death: the person's facts, and those of the discharge that holds.
+func deathFactsOf(order []*Fact, current *leaving) DeathFacts {
+	var d DeathFacts
+	for _, f := range order {
+		d.Indicator, d.DiedAt = d.Indicator.then(f.DeathIndicator), d.DiedAt.then(f.DiedAt)
+	}
+	if current != nil {
+		d.Method, d.Destination, d.DeadInText = current.method.Value, current.destination.Value, current.deadInText
+	}
+	return d
+}
+
+// place takes over site and ward as last told.
+func (s *Spell) place(order []*Fact) {
+	var site, ward Told[string]
+	for _, f := range order {
+		site, ward = site.then(f.Site), ward.then(f.Ward)
+	}
+	s.Site, s.Ward = site.Value, ward.Value
+}
+
+// home takes over practice and home, as they were at the discharge and as they are told to be after it. An update that tells when
+// it took effect (EVN-6) later than the discharge is a change since; without EVN-6 it corrects what was true at the discharge.
+func (s *Spell) home(order []*Fact, current *leaving) {
+	var practice, postcode, practiceLater, postcodeLater Told[string]
+	for _, f := range order {
+		if current != nil && f.Kind == KindUpdate && !f.Effective.IsZero() && f.Effective.After(current.moment()) {
+			practiceLater, postcodeLater = practiceLater.then(f.Practice), postcodeLater.then(f.Postcode)
+			continue
+		}
+		practice, postcode = practice.then(f.Practice), postcode.then(f.Postcode)
+	}
+	s.PracticeCode, s.HomePostcodeSector = practice.Value, Sector(postcode.Value)
+	s.NoFixedAbode = postcode.Value == noFixedAbode
+	if practiceLater.Value != s.PracticeCode {
+		s.PracticeCodeLater = practiceLater.Value
+	}
+	if sector := Sector(postcodeLater.Value); sector != s.HomePostcodeSector {
+		s.HomePostcodeSectorLater = sector
+	}
+}
+
+// involve takes over what makes social care known to be involved; it is never taken back by silence.
+func (s *Spell) involve(order []*Fact) {
+	var pathway Told[string]
+	var known []Involvement
+	for _, f := range order {
+		pathway = pathway.then(f.Pathway)
+		known = append(known, f.Involvements...)
+	}
+	s.Pathway = pathway.Value
+	if s.Pathway != "" && s.Pathway != "0" {
+		known = append(known, OnPathway)
+	}
+	for _, i := range involvements {
+		if slices.Contains(known, i) {
+			s.Involvements = append(s.Involvements, i)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package discharge
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+)
+
+// Reading is what became of one message.
+type Reading struct {
+	// Fact is to be appended to its spell if Usable.
+	Fact   Fact
+	Usable bool
+	// NotHandled names a message that says nothing to us, such as `ADT^A28` or `ORU^R01`. It is stored, and no exception.
+	NotHandled string
+	// Problems are what a person has to look at. A message that is neither usable nor unhandled has at least one.
+	Problems []Problem
+}
+
+// FromHL7 reads a message of a feed. An error means that the bytes are no HL7 message at all. Whatever else is wrong with the
+// content, a discharge is usable as long as its spell can be told and one time in it can be read: the rest is told as problems and
+// flags.
+func FromHL7(feed Feed, raw []byte) (Reading, error) {
+	m, err := hl7.Parse(raw)
+	if err != nil {
+		return Reading{}, err
+	}
+	trigger := m.Header.Trigger
+	if trigger == "" {
+		trigger = m.Field("EVN", 1).Text()
+	}
+	if m.Header.Type != "ADT" || !Kind(trigger).known() {
+		return Reading{NotHandled: strings.TrimSuffix(m.Header.Type+"^"+trigger, "^")}, nil
+	}
+	r := reader{feed: feed, m: m}
+	r.fact = Fact{
+		Feed: feed.Key, Provider: feed.Provider, Scope: feed.Scope, DataVersion: feed.Mapping.Version,
+		Kind: Kind(trigger), ControlID: m.Header.ControlID, Digest: Digest(raw),
+	}
+	r.readTimes()
+	r.readPerson()
+	r.readStay()
+	return r.finish(m.Header.ProcessingID), nil
+}
+
+// reader collects what a message says.
+type reader struct {
+	feed     Feed
+	m        *hl7.Message
+	fact     Fact
+	problems []Problem
+}
+
+func (r *reader) problem(kind, where, found, do string) {
+	r.problems = append(r.problems, Problem{kind, where, found, do})
+}
+
+// told reads a text field with its three states. Blanks around it mean nothing.
+func told(f hl7.Field) Told[string] {
+	if f.Null() {
+		return Clear[string]()
+	}
+	if s := strings.TrimSpace(f.Text()); s != "" {
+		return Tell(s)
+	}
+	return Told[string]{}
+}
+
+// moment reads a time. One that can't be read is a problem and says nothing.
+func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision) {
+	t := told(r.m.Field(segment, field))
+	if !t.HasValue() {
+		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, 0
+	}
+	at, err := hl7.ParseTime(t.Value, r.feed.Zone)
+	if err == nil && at.Precision < hl7.Day {
+		err = fmt.Errorf("a time without its day")
+	}
+	if err != nil {
+		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time to the day or better",
+			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
+		return Told[Moment]{}, 0
+	}
+	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
+}
+
+// readTimes finds when the message was recorded and when it took effect. A recorded time to the day would sort a discharge before
+// the same day's admission, so MSH-7 is taken if it knows better; where both are missing, the times of the events themselves.
+func (r *reader) readTimes() {
+	f := &r.fact
+	evn2, fine := r.moment("EVN", 2)
+	effective, _ := r.moment("EVN", 6)
+	f.Effective = effective.Value
+	f.AdmittedAt, _ = r.moment("PV1", 44)
+	f.DischargedAt, _ = r.moment("PV1", 45)
+	if fine >= hl7.Hour {
+		f.Recorded = evn2.Value.At
+		return
+	}
+	msh7, better := r.moment("MSH", 7)
+	if better >= hl7.Hour {
+		f.Recorded = msh7.Value.At
+		return
+	}
+	for _, m := range []Moment{evn2.Value, msh7.Value, f.Effective, f.DischargedAt.Value, f.AdmittedAt.Value} {
+		if !m.IsZero() {
+			f.Recorded = m.At
+			return
+		}
+	}
+}
+
+func (r *reader) readPerson() {
+	f, pid := &r.fact, r.m.Segment("PID")
+	r.readNumbers(pid.Field(3))
+	f.NHSNumberStatus = told(pid.Field(32))
+	f.FamilyName, f.GivenName = told(pid.Field(5, 1)), told(pid.Field(5, 2))
+	f.tellBirthDate(told(pid.Field(7)))
+	r.readAddress(pid.Field(11))
+	r.readPractice()
+	f.DiedAt, _ = r.moment("PID", 29)
+	f.tellDeathIndicator(told(pid.Field(30)))
+}
+
+// readNumbers reads PID-3: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR.
+func (r *reader) readNumbers(ids hl7.Field) {
+	f := &r.fact
+	if ids.Null() {
+		f.NHSNumber = Clear[string]()
+	}
+	own := 0 // how surely the patient number found so far is the provider's own
+	for id := range ids.Repetitions() {
+		number, authority, kind := told(id.Component(1)), id.Component(4).Text(), id.Component(5).Text()
+		if authority == "NHS" || kind == "NH" || kind == "NHS" {
+			f.tellNHSNumber(number)
+			continue
+		}
+		sure := 0
+		switch {
+		case !number.HasValue() || kind != "PI" && kind != "MR" && kind != "":
+		case authority == r.feed.Mapping.PatientAuthority && kind != "":
+			sure = 4
+		case authority == r.feed.Mapping.PatientAuthority:
+			sure = 3
+		case authority == "" && kind != "":
+			sure = 2
+		case authority == "":
+			sure = 1
+		}
+		if sure > own {
+			own, f.PatientNumber = sure, number.Value
+		}
+	}
+}
+
+// readAddress reads the home postcode from PID-11: the repetition of type H, else the first that has one and is not marked bad.
+func (r *reader) readAddress(addresses hl7.Field) {
+	if addresses.Null() {
+		r.fact.Postcode = Clear[string]()
+		return
+	}
+	var home hl7.Field
+	for a := range addresses.Repetitions() {
+		kind := a.Component(7).Text()
+		if kind == "H" {
+			home = a
+			break
+		}
+		if kind != "BA" && home.Absent() && !a.Component(5).Absent() {
+			home = a
+		}
+	}
+	postcode := told(home.Component(5))
+	switch strings.ToUpper(strings.TrimSpace(home.Component(1).Text())) {
+	case "NFA", "NO FIXED ABODE", "NO FIXED ADDRESS":
+		postcode = Tell(noFixedAbode)
+	}
+	r.fact.tellPostcode(postcode)
+}
+
+// readPractice reads the ODS code of the registered practice: PD1-3.3 (UK usage), PD1-3.1, or PD1-4.1 where the feed says so. What
+// is there but is no practice's code, such as a doctor's own code, says nothing.
+func (r *reader) readPractice() {
+	var said Told[string]
+	for _, p := range r.feed.Mapping.Practices {
+		field := r.m.At(p)
+		if field.Null() {
+			said = said.then(Clear[string]())
+		}
+		for rep := range field.Repetitions() {
+			for _, component := range [...]int{3, 1} {
+				t := told(rep.Component(component))
+				if t.HasValue() && PracticeCode(t.Value) != "" {
+					r.fact.tellPractice(t)
+					return
+				}
+				if t.HasValue() && !said.HasValue() {
+					said = t
+				}
+			}
+		}
+	}
+	r.fact.tellPractice(said)
+}
+
+func (r *reader) readStay() {
+	f, pv1 := &r.fact, r.m.Segment("PV1")
+	f.VisitNumber = told(pv1.Field(19, 1)).Value
+	f.Ward = told(pv1.Field(3, 1))
+	if site := told(pv1.Field(3, 4)); site.HasValue() && odsCode(site.Value) {
+		f.Site = site
+	}
+	f.tellOutcome(r.feed.Mapping, told(r.m.At(r.feed.Mapping.Method)), told(r.m.At(r.feed.Mapping.Destination)))
+	if r.feed.Mapping.Pathway.Segment != "" {
+		f.tellPathway(r.feed.Mapping, told(r.m.At(r.feed.Mapping.Pathway)))
+	}
+}
+
+// finish checks the fact as a whole and decides whether it can be used.
+func (r *reader) finish(processing string) Reading {
+	f := &r.fact
+	if f.Kind == KindDischarge || f.Kind == KindUpdate {
+		r.checkDischargeTime()
+	}
+	f.SpellID = SpellID(f.Provider, f.VisitNumber, f.PatientNumber, f.AdmittedAt.Value.At)
+	usable := true
+	if f.SpellID == "" {
+		usable = false
+		r.problem(NoSpellKey, "PV1-19", "no visit number, and not both a local patient number (PID-3) and an admission time (PV1-44)",
+			"Find the person in the hospital's system, record the discharge by hand, and ask the sender for PV1-19")
+	}
+	if f.Recorded.IsZero() {
+		usable = false
+		r.problem(NoTime, "EVN-2", "no time in EVN-2, MSH-7, EVN-6, PV1-45 or PV1-44 can be read",
+			"Find out when it happened, record it by hand, and ask the sender for EVN-2")
+	}
+	if (processing == "T" || processing == "D") && r.feed.Mode == Live {
+		usable = false
+		r.problem(TestMessageOnLive, "MSH-11", "a test message ("+processing+") on a live feed",
+			"If the person is real, ask the sender to send P and replay the message; otherwise close this")
+	}
+	return Reading{Fact: *f, Usable: usable, Problems: r.problems}
+}
+
+// checkDischargeTime tells what is wrong with the time of a discharge. One that is more than a day in the future of its own record
+// is not used: a mistyped year would move the due date out of sight.
+func (r *reader) checkDischargeTime() {
+	f := &r.fact
+	at := f.DischargedAt.Value
+	future := func(m Moment) bool {
+		return !f.Recorded.IsZero() && m.At.After(f.Recorded.Add(24*time.Hour))
+	}
+	if future(at) {
+		r.problem(DischargeInTheFuture, "PV1-45", "the discharge is more than a day after it was recorded",
+			"Check the time with the ward; until it is corrected the discharge counts from EVN-6 or from when it was recorded")
+		f.DischargedAt, at = Told[Moment]{}, Moment{}
+	}
+	if f.Kind != KindDischarge {
+		return
+	}
+	if future(f.Effective) {
+		f.Effective = Moment{}
+	}
+	if admitted := f.AdmittedAt.Value; !at.IsZero() && admitted.After(at) {
+		r.problem(DischargeBeforeStay, "PV1-45", "the discharge is before the admission (PV1-44)",
+			"Check both times with the ward; the discharge counts as told")
+	}
+}

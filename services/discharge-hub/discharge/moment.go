@@ -1,0 +1,37 @@
+package discharge
+
+import (
+	"sync"
+	"time"
+)
+
+// London returns the time zone in which discharges have their calendar date. It panics in a program that has no time zone data:
+// import time/tzdata there, as LoadFeeds asks for with an ordinary error.
+var London = sync.OnceValue(func() *time.Location {
+	loc, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		panic("no time zone data in this program: import time/tzdata in its main package: " + err.Error())
+	}
+	return loc
+})
+
+// Moment is a time as a hospital tells it, in UTC. Some tell only the day.
+type Moment struct {
+	At time.Time `json:"at"`
+	// DayOnly says that At is the beginning of a day and that the time of day is unknown.
+	DayOnly bool `json:"day_only,omitzero"`
+}
+
+// IsZero tells whether there is no time.
+func (m Moment) IsZero() bool { return m.At.IsZero() }
+
+// Date returns the calendar date in London, YYYY-MM-DD.
+func (m Moment) Date() string { return m.At.In(London()).Format(time.DateOnly) }
+
+// After tells whether m is certainly later than n: where either is only a day, days are compared.
+func (m Moment) After(n Moment) bool {
+	if m.DayOnly || n.DayOnly {
+		return m.Date() > n.Date()
+	}
+	return m.At.After(n.At)
+}

@@ -1,0 +1,135 @@
+package discharge
+
+import (
+	"slices"
+	"time"
+)
+
+// Scope says whom a feed is about.
+type Scope string
+
+const (
+	// ScopeSocialCare is only people in whom social care is involved.
+	ScopeSocialCare Scope = "social-care"
+	// ScopeWholeHospital is everybody whom the hospital discharges.
+	ScopeWholeHospital Scope = "whole-hospital"
+)
+
+// Status is where the person is, as the hospital tells it.
+type Status string
+
+const (
+	InHospital Status = "in-hospital"
+	Discharged Status = "discharged"
+	// Voided says that the admission was cancelled: the spell never was.
+	Voided Status = "voided"
+)
+
+// Adult says whether the person was 18 or older at discharge.
+type Adult string
+
+const (
+	AdultYes     Adult = "yes"
+	AdultNo      Adult = "no"
+	AdultUnknown Adult = "unknown"
+)
+
+// Death says what the facts about death amount to; see DecideDeath.
+type Death string
+
+const (
+	DeathNone Death = "none"
+	DeathDied Death = "died"
+	// DeathContradictory holds contact until the hub has decided.
+	DeathContradictory Death = "contradictory"
+)
+
+// Involvement is a way in which social care is known to be involved.
+type Involvement string
+
+const (
+	HubReferral    Involvement = "hub-referral"
+	CouncilPackage Involvement = "council-package"
+	// OnPathway is discharge-to-assess pathway 1, 2 or 3.
+	OnPathway Involvement = "pathway"
+)
+
+// involvements is every involvement in the order in which a snapshot lists them.
+var involvements = [...]Involvement{HubReferral, CouncilPackage, OnPathway}
+
+// Spell is the snapshot that is published of a spell, as homeward.discharge.v1.Spell describes it: ids, codes and dates, nothing
+// about who the person is.
+type Spell struct {
+	SpellID                 string
+	Reference               string
+	Provider                string
+	Feed                    string
+	Scope                   Scope
+	Status                  Status
+	AdmittedAt              time.Time // zero when not told
+	Discharge               *Discharge
+	Site                    string
+	Ward                    string
+	PracticeCode            string
+	PracticeCodeLater       string // told as taking effect after the discharge, where it differs
+	HomePostcodeSector      string
+	HomePostcodeSectorLater string // told as taking effect after the discharge, where it differs
+	NoFixedAbode            bool
+	// DestinationPostcodeSector is the postcode sector of the discharge address where it is not the home's.
+	DestinationPostcodeSector string
+	Adult                     Adult
+	Death                     Death
+	Involvements              []Involvement
+	Pathway                   string // "0" to "3", empty when not told
+	Flags                     []string
+	DataVersion               string
+}
+
+// Discharge is the end of a spell that holds now.
+type Discharge struct {
+	At          time.Time
+	On          string // calendar date in London, YYYY-MM-DD
+	Method      string
+	Destination string
+	// Number counts the discharges of the spell, cancelled ones included: 1 at first. A correction is no new discharge.
+	Number int
+}
+
+// Equal tells whether two snapshots say the same; if so there is no new version to publish.
+func (s Spell) Equal(o Spell) bool {
+	if (s.Discharge == nil) != (o.Discharge == nil) ||
+		s.Discharge != nil && (!s.Discharge.At.Equal(o.Discharge.At) || !sameDischarge(*s.Discharge, *o.Discharge)) ||
+		!s.AdmittedAt.Equal(o.AdmittedAt) ||
+		!slices.Equal(s.Involvements, o.Involvements) || !slices.Equal(s.Flags, o.Flags) {
+		return false
+	}
+	return s.scalars() == o.scalars()
+}
+
+func sameDischarge(a, b Discharge) bool {
+	a.At, b.At = time.Time{}, time.Time{}
+	return a == b
+}
+
+func (s Spell) scalars() [18]string {
+	fixed := "home"
+	if s.NoFixedAbode {
+		fixed = "none"
+	}
+	return [...]string{s.SpellID, s.Reference, s.Provider, s.Feed, string(s.Scope), string(s.Status), s.Site, s.Ward, s.PracticeCode,
+		s.PracticeCodeLater, s.HomePostcodeSector, s.HomePostcodeSectorLater, fixed, s.DestinationPostcodeSector, string(s.Adult), string(s.Death), s.Pathway, s.DataVersion}
+}
+
+// Person is who somebody is, as last told. It stays in the hub and is never published.
+type Person struct {
+	PatientNumber   string
+	NHSNumber       string // valid, or empty
+	NHSNumberStatus string // PID-32, 01 is present and verified
+	FamilyName      string
+	GivenName       string
+	BirthDate       string // YYYY-MM-DD, YYYY-MM or YYYY
+	Postcode        string
+	Practice        string
+	DiedAt          time.Time
+	DeathIndicator  string // "yes", "no" or empty
+}

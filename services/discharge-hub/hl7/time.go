@@ -1,0 +1,122 @@
+package hl7
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Precision says how much of a time was told.
+type Precision uint8
+
+const (
+	Year Precision = iota + 1
+	Month
+	Day
+	Hour
+	Minute
+	Second
+)
+
+// Time is an HL7 time (TS) with as much precision as was told; the rest is at its smallest value.
+type Time struct {
+	time.Time
+	Precision Precision
+}
+
+// ParseTime reads YYYY[MM[DD[HH[MM[SS[.S+]]]]]][+/-ZZZZ] (HL7 v2.4 chapter 2.9.47). Without an offset it is wall-clock time in
+// loc. When clocks go back, a wall-clock time that comes twice is the first of the two; when they go forward, one that never comes
+// is read with the offset that held before, so it falls behind the change.
+func ParseTime(s string, loc *time.Location) (Time, error) {
+	body := s
+	offset, zoned := 0, false
+	if i := len(s) - 5; i >= 4 && (s[i] == '+' || s[i] == '-') {
+		hh, err1 := digits(s[i+1 : i+3])
+		mm, err2 := digits(s[i+3:])
+		if err1 != nil || err2 != nil || hh > 14 || mm > 59 {
+			return Time{}, badTime()
+		}
+		offset, zoned = (hh*60+mm)*60, true
+		if s[i] == '-' {
+			offset = -offset
+		}
+		body = s[:i]
+	}
+	nanos := 0
+	if len(body) > 15 && body[14] == '.' {
+		frac := body[15:]
+		if len(frac) > 9 {
+			frac = frac[:9]
+		}
+		n, err := digits(frac)
+		if err != nil {
+			return Time{}, badTime()
+		}
+		for i := len(frac); i < 9; i++ {
+			n *= 10
+		}
+		nanos, body = n, body[:14]
+	}
+	parts := [6]int{0, 1, 1, 0, 0, 0}
+	ends := [6]int{4, 6, 8, 10, 12, 14}
+	precision := Precision(0)
+	from := 0
+	for i, end := range ends {
+		if len(body) < end {
+			break
+		}
+		n, err := digits(body[from:end])
+		if err != nil {
+			return Time{}, badTime()
+		}
+		parts[i], from, precision = n, end, Precision(i+1)
+	}
+	if precision == 0 || len(body) != from || nanos != 0 && precision != Second {
+		return Time{}, badTime()
+	}
+	utc := time.Date(parts[0], time.Month(parts[1]), parts[2], parts[3], parts[4], parts[5], nanos, time.UTC)
+	if utc.Year() != parts[0] || int(utc.Month()) != parts[1] || utc.Day() != parts[2] ||
+		utc.Hour() != parts[3] || utc.Minute() != parts[4] || utc.Second() != parts[5] || parts[0] == 0 {
+		return Time{}, badTime()
+	}
+	if zoned {
+		return Time{utc.Add(-time.Duration(offset) * time.Second).UTC(), precision}, nil
+	}
+	return Time{wallClock(utc, loc).UTC(), precision}, nil
+}
+
+// wallClock returns the moment at which clocks in loc show what utc shows in UTC.
+func wallClock(utc time.Time, loc *time.Location) time.Time {
+	_, before := utc.Add(-24 * time.Hour).In(loc).Zone()
+	_, after := utc.Add(24 * time.Hour).In(loc).Zone()
+	early := utc.Add(-time.Duration(before) * time.Second)
+	if before == after {
+		return early
+	}
+	if _, o := early.In(loc).Zone(); o == before {
+		return early
+	}
+	late := utc.Add(-time.Duration(after) * time.Second)
+	if _, o := late.In(loc).Zone(); o == after {
+		return late
+	}
+	return early
+}
+
+// FormatTime writes a moment to the second with the offset of its zone.
+func FormatTime(t time.Time) string {
+	return t.Format("20060102150405-0700")
+}
+
+func digits(s string) (int, error) {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, badTime()
+		}
+	}
+	return strconv.Atoi(s)
+}
+
+func badTime() error {
+	return fmt.Errorf("not an HL7 time; write YYYYMMDDHHMMSS, shorter if less is known, with an offset such as +0100 if there is one")
+}

@@ -1,0 +1,10 @@
+module github.com/homeward-care/homeward/services/community-pickup
+
+go 1.26.8
+
+require github.com/google/uuid v1.6.0
+
+require (
+	github.com/google/go-cmp v0.7.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
+)

@@ -1,0 +1,133 @@
+package hl7
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// readAll returns every message and the error that ended them.
+func readAll(in io.Reader, limit int) ([]string, error) {
+	r := NewReader(in, limit)
+	var got []string
+	for {
+		frame, err := r.Next()
+		if err != nil {
+			return got, err
+		}
+		got = append(got, string(frame))
+	}
+}
+
+func TestFramesAreTakenAsSendersSendThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		wire string
+		want []string
+	}{
+		"one":                          {"\x0bMSH|1\x1c\r", []string{"MSH|1"}},
+		"several":                      {"\x0bMSH|1\x1c\r\x0bMSH|2\x1c\r", []string{"MSH|1", "MSH|2"}},
+		"framed twice":                 {"\x0b\x0bMSH|1\x1c\r\x1c\r\x0bMSH|2\x1c\r", []string{"MSH|1", "MSH|2"}},
+		"line breaks between":          {"\r\n\x0bMSH|1\x1c\r\n\n\x0bMSH|2\x1c\r", []string{"MSH|1", "MSH|2"}},
+		"rubbish between":              {"hello\x0bMSH|1\x1c\rPING\x00\x0bMSH|2\x1c\r", []string{"MSH|1", "MSH|2"}},
+		"no CR behind":                 {"\x0bMSH|1\x1c\x0bMSH|2\x1c", []string{"MSH|1", "MSH|2"}},
+		"LF instead of CR":             {"\x0bMSH|1\x1c\n\x0bMSH|2\x1c\n", []string{"MSH|1", "MSH|2"}},
+		"empty frames to keep it open": {"\x0b\x1c\r\x0b\r\n\x1c\r\x0bMSH|1\x1c\r", []string{"MSH|1"}},
+		"nothing":                      {"", nil},
+	} {
+		for way, in := range map[string]io.Reader{
+			"whole":        strings.NewReader(c.wire),
+			"byte by byte": iotest.OneByteReader(strings.NewReader(c.wire)),
+		} {
+			got, err := readAll(in, 0)
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("%s, %s: ended with %v", name, way, err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s, %s: %s", name, way, diff)
+			}
+		}
+	}
+}
+
+func TestAFrameWithoutCRIsGivenBeforeTheNextByteComes(t *testing.T) {
+	in, out := io.Pipe()
+	defer in.Close()
+	go out.Write([]byte("\x0bMSH|1\x1c"))
+	frame, err := NewReader(in, 0).Next()
+	if err != nil || string(frame) != "MSH|1" {
+		t.Errorf("%q, %v", frame, err)
+	}
+}
+
+func TestAConnectionThatBreaksInAFrameSaysSo(t *testing.T) {
+	if got, err := readAll(strings.NewReader("\x0bMSH|1\x1c\r\x0bMSH|2"), 0); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 1 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestATooLargeFrameIsNamedAndTheNextOneIsRead(t *testing.T) {
+	for _, size := range []int{101, 50_000} {
+		wire := "\x0bMSH|" + strings.Repeat("x", size) + "\x1c\r\x0bMSH|2\x1c\r\x0b" + strings.Repeat("y", 100) + "\x1c\r"
+		r := NewReader(strings.NewReader(wire), 100)
+		begin, err := r.Next()
+		if !errors.Is(err, ErrTooLarge) || len(begin) != 100 || !bytes.HasPrefix(begin, []byte("MSH|x")) {
+			t.Errorf("%d: %q, %v", size, begin, err)
+		}
+		if next, err := r.Next(); err != nil || string(next) != "MSH|2" {
+			t.Errorf("%d: %q, %v", size, next, err)
+		}
+		if next, err := r.Next(); err != nil || len(next) != 100 {
+			t.Errorf("a frame of exactly the limit: %q, %v", next, err)
+		}
+	}
+}
+
+func TestWhatIsFramedIsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		messages := rapid.SliceOf(rapid.StringMatching(`MSH\|[ -~\r]{0,40}[!-~]`)).Draw(t, "messages")
+		var wire []byte
+		for _, m := range messages {
+			wire = append(wire, rapid.SampledFrom([]string{"", "\r\n", "\x1c\r", "noise"}).Draw(t, "between")...)
+			wire = AppendFrame(wire, []byte(m))
+		}
+		got, err := readAll(bytes.NewReader(wire), 0)
+		if !errors.Is(err, io.EOF) || len(got) != len(messages) {
+			t.Fatalf("%d of %d messages, %v", len(got), len(messages), err)
+		}
+		for i := range messages {
+			if got[i] != messages[i] {
+				t.Fatalf("%q, want %q", got[i], messages[i])
+			}
+		}
+	})
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte("\x0bMSH|^~\\&|A\x1c\r"), 1000)
+	f.Add([]byte("\x0b\x0bMSH\x1c\r\x1c\r"), 10)
+	f.Add([]byte("\x0bMSH\x1c\x0b\x1c\x0bMSH"), 2)
+	f.Fuzz(func(t *testing.T, wire []byte, limit int) {
+		if limit < 1 || limit > 1<<16 {
+			return
+		}
+		r := NewReader(bytes.NewReader(wire), limit)
+		for {
+			frame, err := r.Next()
+			if len(frame) > limit {
+				t.Fatalf("a frame of %d bytes above the limit of %d", len(frame), limit)
+			}
+			if bytes.IndexByte(frame, endBlock) >= 0 {
+				t.Fatalf("an end block in %q", frame)
+			}
+			if err != nil && !errors.Is(err, ErrTooLarge) {
+				return
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package devinfra
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,19 @@ type NATSOptions struct {
 	Users []NATSUser `json:"users"`
 	// LogFile receives the server's own log. Empty: none.
 	LogFile string `json:"log_file"`
+}
+
+// ReadNATSOptions reads options that were written as JSON, for a server in a process of its own.
+func ReadNATSOptions(path string) (NATSOptions, error) {
+	var opts NATSOptions
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return opts, err
+	}
+	if err := json.Unmarshal(text, &opts); err != nil {
+		return opts, fmt.Errorf("%s: %w", path, err)
+	}
+	return opts, nil
 }
 
 // NATS is a running server with JetStream.

@@ -41,8 +41,6 @@ type PostgresOptions struct {
 	SharedBuffers string
 	// Settings are further server settings, name to value.
 	Settings map[string]string
-	// Log receives the server's own log. nil: the file `log` in Dir.
-	Log *os.File
 	// Say receives a line for a person before anything slow or surprising. nil: slog.
 	Say func(string)
 }
@@ -173,9 +171,9 @@ func (c *Cluster) prepare(cmd *exec.Cmd) {
 }
 
 // Command returns a command that runs the server in the foreground until it gets SIGINT (fast shutdown, which it also
-// gets when this process dies). Whatever a killed server left behind is cleared first; one that still runs is waited
-// for until ctx ends.
-func (c *Cluster) Command(ctx context.Context) (*exec.Cmd, error) {
+// gets when this process dies), its own log going to log. Whatever a killed server left behind is cleared first; one
+// that still runs is waited for until ctx ends.
+func (c *Cluster) Command(ctx context.Context, log *os.File) (*exec.Cmd, error) {
 	if err := c.clearStaleLocks(ctx); err != nil {
 		return nil, err
 	}
@@ -219,14 +217,7 @@ func (c *Cluster) Command(ctx context.Context) (*exec.Cmd, error) {
 	cmd := exec.Command(filepath.Join(c.binaries.dir, "postgres"), args...)
 	c.prepare(cmd)
 	onParentDeath(cmd.SysProcAttr, syscall.SIGINT)
-	cmd.Stdout, cmd.Stderr = c.opts.Log, c.opts.Log
-	if c.opts.Log == nil {
-		file, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		cmd.Stdout, cmd.Stderr = file, file
-	}
+	cmd.Stdout, cmd.Stderr = log, log
 	return cmd, nil
 }
 
@@ -366,7 +357,12 @@ func (p *Postgres) start(ctx context.Context, opts PostgresOptions) (err error) 
 	if p.Cluster, err = OpenCluster(ctx, opts); err != nil {
 		return err
 	}
-	cmd, err := p.Command(ctx)
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the server has it open itself
+	cmd, err := p.Command(ctx, log)
 	if err != nil {
 		return err
 	}

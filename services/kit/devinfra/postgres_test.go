@@ -115,7 +115,7 @@ func TestPostgresRefusesASecondServerOnTheSameData(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if _, err := cluster.Command(ctx); err == nil {
+	if _, err := cluster.Command(ctx, nil); err == nil {
 		t.Fatal("a second server on the same data was allowed")
 	}
 }

@@ -1,0 +1,71 @@
+# Everything that is made at run time lives in one folder, which git ignores.
+export HOMEWARD_STATE ?= $(CURDIR)/.homeward
+# A checkout that another user owns (a container's volume) has no version to stamp, and needs none.
+export GOFLAGS := $(strip -buildvcs=false $(GOFLAGS))
+
+GO      ?= go
+BIN     := $(HOMEWARD_STATE)/bin
+MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
+SERVICES := discharge-hub light-touch-assessment community-pickup reablement-capacity
+
+.PHONY: help run discharge why test bench check gen verify images chart clean need-go need-linux
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: need-go need-linux ## run everything here, until Ctrl-C
+	@mkdir -p $(BIN)
+	@echo "Compiling ..."; $(GO) build -o $(BIN)/devstack ./tools/devstack
+	@exec $(BIN)/devstack run
+
+discharge: need-go ## send a discharge message to what runs, and tell what came of it
+	@$(GO) run ./tools/homeward discharge
+
+why: need-go ## the whole way of one handover: make why REF=...
+	@test -n "$(REF)" || { echo "say which: make why REF=<reference, control id, spell, event or trace>"; exit 2; }
+	@$(GO) run ./tools/homeward why "$(REF)"
+
+test: need-go need-linux ## every test, against the real parts
+	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
+	$(GO) test -count=1 -timeout 30m work
+
+bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
+	@$(GO) run ./tools/bench
+
+check: need-go verify ## formatting, vet, and verify
+	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted: run gofmt -w on"; echo "$$unformatted"; exit 1; }
+	$(GO) vet work
+
+gen: need-go ## generate the Go code of the contracts in proto/
+	@mkdir -p $(BIN)
+	@cd tools/build && GOWORK=off GOBIN=$(BIN) $(GO) install tool
+	cd proto && PATH=$(BIN):$$PATH buf generate
+
+verify: gen ## lint the contracts; they break nobody and the generated code is the committed one
+	cd proto && PATH=$(BIN):$$PATH buf lint
+	cd proto && PATH=$(BIN):$$PATH buf breaking --against '../.git#ref=HEAD,subdir=proto'
+	@test -z "$$(git status --porcelain -- proto/gen)" || { git status --short -- proto/gen; echo "the generated code differs from what is committed: commit it with the contracts"; exit 1; }
+
+images: ## a container image for each service (needs docker, podman or buildah)
+	@builder=$$(command -v docker || command -v podman || command -v buildah) || { echo "none of docker, podman and buildah is installed"; exit 1; }; \
+	for s in $(SERVICES); do $$builder build --build-arg SERVICE=$$s -f deploy/Dockerfile -t homeward/$$s . || exit 1; done
+
+chart: ## lint and render the chart (needs helm)
+	@command -v helm >/dev/null || { echo "helm is not installed: https://helm.sh/docs/intro/install"; exit 1; }
+	helm lint charts/homeward
+	helm template homeward charts/homeward >/dev/null
+
+clean: ## remove everything that was made here, the data too
+	@if [ -e $(HOMEWARD_STATE)/lock ] && command -v flock >/dev/null && ! flock -n $(HOMEWARD_STATE)/lock true; then \
+		echo "Homeward runs (process $$(cat $(HOMEWARD_STATE)/lock)): stop it first"; exit 1; fi
+	@for d in $(HOMEWARD_STATE)/postgres $(HOMEWARD_STATE)/parts/postgres; do \
+		if [ -L "$$d" ]; then rm -rf "$$(readlink "$$d")"; fi; done
+	@rm -rf $(HOMEWARD_STATE)
+
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is not installed: get 1.21 or later from https://go.dev/dl (it fetches the version that this project needs)"; exit 1; }
+	@minor=$$(cd / && $(GO) version | sed -n 's/^go version go1\.\([0-9]*\).*/\1/p'); \
+	test "$${minor:-99}" -ge 21 || { echo "Go 1.$$minor is too old: get 1.21 or later from https://go.dev/dl (it fetches the version that this project needs)"; exit 1; }
+
+need-linux:
+	@test "$$(uname -s)" = Linux || { echo "this runs on Linux: use a virtual machine, WSL or a container on $$(uname -s)"; exit 1; }

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/homeward-care/homeward/tools/devstack/stack"
+)
+
+// printOverview says where everything is and what to type next.
+func printOverview(s *stack.Stack) {
+	fmt.Print("\nHomeward is running.\n\n")
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, part := range s.Parts() {
+		fmt.Fprintf(w, "  %s\t%s\tprocess %d\n", part.Name, where(s, part.Name), part.Pid())
+	}
+	w.Flush()
+	fmt.Printf("\n  logs    %s\n", s.Logs)
+	switch {
+	case s.Jaeger == "" && s.OTLP != "":
+		fmt.Printf("  traces  go to %s\n", s.OTLP)
+	case s.JaegerPages:
+		fmt.Printf("  traces  %s\n", s.Jaeger)
+	case s.Jaeger != "":
+		fmt.Printf("  traces  %s/api/traces/ID, as JSON (a `jaeger` from an official release, in PATH, has pages to look at)\n", s.Jaeger)
+	}
+	fmt.Print(`
+Next, in another terminal:
+  make discharge          send a hospital's discharge message and see what becomes of it
+  make why REF=...        the whole way of one handover, by its reference
+  kill -9 any process     it comes back, and nothing is lost
+Ctrl-C stops everything. The data stays for the next start; make clean removes it.
+
+`)
+}
+
+// where is the address of a part, in words.
+func where(s *stack.Stack, part string) string {
+	switch part {
+	case "nats":
+		return s.NATS
+	case "postgres":
+		return "psql '" + strings.Replace(s.Databases["discharge-hub"], "discharge_hub", "postgres", 1) + "'"
+	case "jaeger":
+		return s.Jaeger
+	case "discharge-hub":
+		return "gRPC " + s.GRPC[part] + ", HL7 over MLLP " + s.MLLP
+	}
+	return "gRPC " + s.GRPC[part]
+}

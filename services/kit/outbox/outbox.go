@@ -79,3 +79,23 @@ func Resend(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	}
 	return nil
 }
+
+// Current returns the data that is published of each aggregate; one that was never published is left out.
+func Current(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID][]byte, error) {
+	rows, err := tx.Query(ctx, `SELECT id, data FROM outbox WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	current := make(map[uuid.UUID][]byte, len(ids))
+	var id uuid.UUID
+	var data []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &data}, func() error {
+		current[id] = data
+		data = nil // the next row must not be read into the same bytes
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return current, nil
+}

@@ -3,8 +3,8 @@
 -- The epoch of everything that this database publishes. A restore to an earlier point bumps it, so that what is published afterwards is
 -- newer than what consumers saw before.
 CREATE TABLE epoch (
-    only  boolean PRIMARY KEY DEFAULT true CHECK (only),
-    epoch integer NOT NULL
+    single boolean PRIMARY KEY DEFAULT true CHECK (single), -- one row
+    epoch  integer NOT NULL
 );
 INSERT INTO epoch (epoch) VALUES (1);
 

@@ -1,0 +1,127 @@
+// Package dischargehub is the service that hospitals talk to: it stores every message before it acknowledges, folds the facts about
+// each spell into its state, publishes that, and knows how far each handover is.
+package dischargehub
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
+	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/explain"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations are the hub's own tables.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the embedded folder is there or the program would not have been built
+	}
+	return sub
+}
+
+// Config of the hub, from the environment.
+type Config struct {
+	service.Config
+	MLLPAddr string `env:"MLLP_ADDR,required,notEmpty"`
+	// FeedsDir holds a JSON file for each sender; empty means the feeds that are built in.
+	FeedsDir       string `env:"FEEDS_DIR"`
+	PickupAddr     string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
+	AssessmentAddr string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
+}
+
+// Stream and event types.
+const (
+	Stream         = "discharge"
+	SpellType      = "homeward.discharge.spell.v1"
+	taskType       = "homeward.pickup.task.v1"
+	assessmentType = "homeward.assessment.assessment.v1"
+)
+
+// methods says who may call what.
+func methods() authn.Table {
+	t := authn.Table{
+		dischargev1.DischargeHubService_RecordEvent_FullMethodName:    {authn.HubStaff, authn.Integration},
+		dischargev1.DischargeHubService_GetHandover_FullMethodName:    {authn.HubStaff, authn.Integration, authn.Ops, authn.CLSWorker, authn.CLSManager, authn.Service},
+		dischargev1.DischargeHubService_ListExceptions_FullMethodName: {authn.HubStaff},
+		dischargev1.DischargeHubService_GetPeople_FullMethodName:      {authn.HubStaff},
+	}
+	maps.Copy(t, service.OpsRoles())
+	return t
+}
+
+// undeliveredPoll is how often the hub looks for handovers that nobody has confirmed.
+const undeliveredPoll = 15 * time.Second
+
+// Run runs the hub until ctx ends.
+func Run(ctx context.Context, cfg Config) error {
+	feedList, err := loadFeeds(cfg.FeedsDir)
+	if err != nil {
+		return err
+	}
+	svc, err := service.New(ctx, "discharge-hub", cfg.Config, methods())
+	if err != nil {
+		return err
+	}
+	st := &store{db: svc.DB}
+	pending := run.NewWake()
+	rcv := newReceiver(st, svc.Now, pending)
+	svc.Go(rcv.run)
+
+	door, err := listenMLLP(cfg.MLLPAddr, mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log})
+	if err != nil {
+		return err
+	}
+	svc.Go(door.serve)
+
+	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: svc.TracerFor("discharge-hub"), saved: svc.Saved, log: svc.Log}
+	svc.Loop("interpret", interpreter.Step, time.Second, pending)
+	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
+	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
+
+	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
+	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: st.hops})
+	err = errors.Join(
+		svc.Consume("pickup", taskType, cfg.PickupAddr, st.applyTasks),
+		svc.Consume("assessment", assessmentType, cfg.AssessmentAddr, keepSnapshots),
+	)
+	if err != nil {
+		return err
+	}
+	return svc.Run(ctx)
+}
+
+func loadFeeds(dir string) ([]discharge.Feed, error) {
+	var folder fs.FS = feeds.Files
+	if dir != "" {
+		folder = os.DirFS(dir)
+	}
+	list, err := discharge.LoadFeeds(folder)
+	if err != nil {
+		return nil, fmt.Errorf("FEEDS_DIR: %w", err)
+	}
+	return list, nil
+}
+
+func feedsByKey(list []discharge.Feed) map[string]discharge.Feed {
+	m := make(map[string]discharge.Feed, len(list))
+	for _, f := range list {
+		m[f.Key] = f
+	}
+	return m
+}

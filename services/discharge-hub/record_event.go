@@ -1,0 +1,96 @@
+package dischargehub
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/kit/fault"
+)
+
+var kinds = map[dischargev1.EventKind]discharge.Kind{
+	dischargev1.EventKind_EVENT_KIND_ADMIT:            discharge.KindAdmit,
+	dischargev1.EventKind_EVENT_KIND_TRANSFER:         discharge.KindTransfer,
+	dischargev1.EventKind_EVENT_KIND_DISCHARGE:        discharge.KindDischarge,
+	dischargev1.EventKind_EVENT_KIND_UPDATE:           discharge.KindUpdate,
+	dischargev1.EventKind_EVENT_KIND_CANCEL_ADMIT:     discharge.KindCancelAdmit,
+	dischargev1.EventKind_EVENT_KIND_CANCEL_DISCHARGE: discharge.KindCancelDischarge,
+}
+
+// checkRecordEvent refuses what a typed client can mend at once. Content that only a hospital can mend is taken and becomes a flag or an
+// exception, as from MLLP.
+func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
+	if _, ok := kinds[req.GetKind()]; !ok {
+		return fault.Field("kind", "is missing or unknown; say what happened")
+	}
+	if req.GetMessageId() == "" {
+		return fault.Field("message_id", "is missing; give your own id of this message, so that it can be traced")
+	}
+	if req.GetRecordedAt() == nil {
+		return fault.Field("recorded_at", "is missing; say when it was recorded: it orders the facts")
+	}
+	for field, at := range map[string]*timestamppb.Timestamp{
+		"recorded_at": req.GetRecordedAt(), "effective_at": req.GetEffectiveAt(), "admitted_at": req.GetAdmittedAt(),
+		"discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
+	} {
+		if at != nil && at.CheckValid() != nil {
+			return fault.Field(field, "is not a valid time")
+		}
+	}
+	return nil
+}
+
+// readRecordEvent reads a stored request.
+func readRecordEvent(feed discharge.Feed, body []byte) (discharge.Reading, error) {
+	var req dischargev1.RecordEventRequest
+	if err := proto.Unmarshal(body, &req); err != nil {
+		return discharge.Reading{}, fmt.Errorf("not a RecordEventRequest: %w", err)
+	}
+	return discharge.FromEvent(feed, eventOf(&req, discharge.Digest(body))), nil
+}
+
+func optionalTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+var pathwayDigits = map[dischargev1.Pathway]string{
+	dischargev1.Pathway_PATHWAY_0: "0",
+	dischargev1.Pathway_PATHWAY_1: "1",
+	dischargev1.Pathway_PATHWAY_2: "2",
+	dischargev1.Pathway_PATHWAY_3: "3",
+}
+
+func eventOf(req *dischargev1.RecordEventRequest, digest string) discharge.Event {
+	p := req.GetPerson()
+	e := discharge.Event{
+		MessageID: req.GetMessageId(), Digest: digest, Kind: kinds[req.GetKind()],
+		RecordedAt: optionalTime(req.GetRecordedAt()), EffectiveAt: optionalTime(req.GetEffectiveAt()),
+		VisitNumber: req.GetVisitNumber(), PatientNumber: req.GetPatientNumber(), AdmittedAt: optionalTime(req.GetAdmittedAt()),
+		Site: req.GetSite(), Ward: req.GetWard(),
+		NHSNumber: p.GetNhsNumber(), FamilyName: p.GetFamilyName(), GivenName: p.GetGivenName(), BirthDate: p.GetBirthDate(),
+		Postcode: p.GetPostcode(), Practice: p.GetPracticeCode(), DiedAt: optionalTime(p.GetDiedAt()),
+		DischargedAt: optionalTime(req.GetDischargedAt()), Method: req.GetDischargeMethod(), Destination: req.GetDischargeDestination(),
+		DestinationPostcode: req.GetDestinationPostcode(), Pathway: pathwayDigits[req.GetPathway()],
+	}
+	switch p.GetDeathIndicator() {
+	case dischargev1.DeathIndicator_DEATH_INDICATOR_YES:
+		e.DeathIndicator = discharge.Tell(true)
+	case dischargev1.DeathIndicator_DEATH_INDICATOR_NO:
+		e.DeathIndicator = discharge.Tell(false)
+	}
+	for ours, theirs := range involvements {
+		for _, told := range req.GetInvolvements() {
+			if told == theirs {
+				e.Involvements = append(e.Involvements, ours)
+			}
+		}
+	}
+	return e
+}

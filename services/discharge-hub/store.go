@@ -1,0 +1,246 @@
+package dischargehub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/pg"
+)
+
+// store is the hub's PostgreSQL.
+type store struct{ db *pg.DB }
+
+// insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose
+// bytes the same feed has sent before is already stored.
+func (s *store) insertInbound(ctx context.Context, batch []*inbound) error {
+	n := len(batch)
+	feeds, formats, controls := make([]string, n), make([]string, n), make([]string, n)
+	digests, bodies, traces := make([][]byte, n), make([][]byte, n), make([]string, n)
+	received, accepted := make([]time.Time, n), make([]bool, n)
+	var first context.Context
+	for i, m := range batch {
+		// PostgreSQL's text holds no NUL; the body, which does, is bytes.
+		feeds[i], formats[i], controls[i] = m.Feed, string(m.Format), string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(m.ControlID), []byte{0}, nil), nil))
+		digests[i], bodies[i], traces[i] = m.digest[:], m.Body, event.Traceparent(m.Trace)
+		received[i], accepted[i] = m.receivedAt, m.Accepted
+		if first == nil && m.Trace.IsSampled() {
+			first = trace.ContextWithSpanContext(ctx, m.Trace)
+		}
+	}
+	if first != nil {
+		ctx = first
+	}
+	_, err := s.db.Pool.Exec(ctx, `
+		WITH stored AS (
+			INSERT INTO inbound (feed, format, control_id, digest, body, traceparent, received_at, accepted)
+			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::timestamptz[], $8::boolean[])
+			ON CONFLICT (digest, feed) DO NOTHING
+			RETURNING id, accepted
+		)
+		INSERT INTO inbound_pending (id) SELECT id FROM stored WHERE accepted`,
+		feeds, formats, controls, digests, bodies, traces, received, accepted)
+	if err != nil {
+		return fmt.Errorf("store messages: %w", err)
+	}
+	return nil
+}
+
+// pendingMessage is a stored message that waits for interpretation.
+type pendingMessage struct {
+	ID         int64
+	Feed       string
+	Format     format
+	ControlID  string
+	ReceivedAt time.Time
+	Trace      trace.SpanContext
+	Body       []byte
+}
+
+// claimPending takes the oldest pending messages that no other replica holds; they are pending again if the transaction fails.
+func claimPending(ctx context.Context, tx pgx.Tx, limit int) ([]pendingMessage, error) {
+	rows, err := tx.Query(ctx, `
+		WITH claimed AS (
+			DELETE FROM inbound_pending WHERE id = ANY (ARRAY(SELECT id FROM inbound_pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
+			RETURNING id
+		)
+		SELECT id, feed, format, control_id, received_at, traceparent, body FROM claimed JOIN inbound USING (id) ORDER BY id`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("claim messages: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (pendingMessage, error) {
+		var m pendingMessage
+		var traceparent string
+		err := row.Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &traceparent, &m.Body)
+		m.Trace = event.ParseTraceparent(traceparent)
+		return m, err
+	})
+}
+
+func dropPending(ctx context.Context, tx pgx.Tx, id int64) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM inbound_pending WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("drop pending message: %w", err)
+	}
+	return nil
+}
+
+// lockSpells makes or locks the rows of the spells that the messages are about, in the order of their ids, and returns those ids. Whoever
+// folds a spell holds its row, so that no fold misses another's fact.
+func lockSpells(ctx context.Context, tx pgx.Tx, now time.Time, usable []*reading) ([]uuid.UUID, error) {
+	received := make(map[uuid.UUID]time.Time, len(usable))
+	for _, r := range usable {
+		if r.ReceivedAt.After(received[r.spell]) {
+			received[r.spell] = r.ReceivedAt
+		}
+	}
+	ids := make([]uuid.UUID, 0, len(received))
+	for id := range received {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	references, times := make([]string, len(ids)), make([]time.Time, len(ids))
+	for i, id := range ids {
+		references[i], times[i] = discharge.Reference(id.String()), received[id]
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO spell AS s (id, reference, received_at, undelivered_since)
+		SELECT id, reference, received_at, $4 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS u (id, reference, received_at)
+		ON CONFLICT (id) DO UPDATE SET received_at = greatest(s.received_at, excluded.received_at),
+			undelivered_since = coalesce(s.undelivered_since, excluded.undelivered_since)`,
+		ids, references, times, now)
+	if err != nil {
+		return nil, fmt.Errorf("lock spells: %w", err)
+	}
+	return ids, nil
+}
+
+// settleUnchanged takes back the mark `undelivered` from spells whose fold came to what is delivered already.
+func settleUnchanged(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE spell s SET undelivered_since = NULL FROM outbox o
+		WHERE s.id = ANY($1) AND o.id = s.id AND (o.epoch, o.version) = (s.delivered_epoch, s.delivered_version)`, ids)
+	if err != nil {
+		return fmt.Errorf("settle spells: %w", err)
+	}
+	return nil
+}
+
+// storedFact is a fact with the message that said it.
+type storedFact struct {
+	InboundID int64
+	Fact      discharge.Fact
+}
+
+// factsOf returns the facts of the spells, in the order in which their messages were stored.
+func factsOf(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
+	rows, err := tx.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
+	if err != nil {
+		return nil, fmt.Errorf("read facts: %w", err)
+	}
+	facts := make(map[uuid.UUID][]storedFact, len(spells))
+	var spell uuid.UUID
+	var inboundID int64
+	var text []byte
+	_, err = pgx.ForEachRow(rows, []any{&spell, &inboundID, &text}, func() error {
+		f := storedFact{InboundID: inboundID}
+		if err := json.Unmarshal(text, &f.Fact); err != nil {
+			return fmt.Errorf("fact of message %d: %w", inboundID, err)
+		}
+		facts[spell] = append(facts[spell], f)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read facts: %w", err)
+	}
+	return facts, nil
+}
+
+func insertFacts(ctx context.Context, tx pgx.Tx, usable []*reading) error {
+	n := len(usable)
+	ids, spells, texts := make([]int64, n), make([]uuid.UUID, n), make([]string, n)
+	for i, r := range usable {
+		text, err := json.Marshal(r.Fact)
+		if err != nil {
+			return fmt.Errorf("fact of message %d: %w", r.ID, err)
+		}
+		ids[i], spells[i], texts[i] = r.ID, r.spell, string(text)
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO fact (inbound_id, spell_id, fact) SELECT id, spell, text::json FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS u (id, spell, text)`,
+		ids, spells, texts)
+	if err != nil {
+		return fmt.Errorf("store facts: %w", err)
+	}
+	return nil
+}
+
+func savePeople(ctx context.Context, tx pgx.Tx, people map[uuid.UUID][]byte) error {
+	ids, texts := make([]uuid.UUID, 0, len(people)), make([]string, 0, len(people))
+	for id, text := range people {
+		ids, texts = append(ids, id), append(texts, string(text))
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO person (spell_id, person) SELECT id, text::json FROM unnest($1::uuid[], $2::text[]) AS u (id, text)
+		ON CONFLICT (spell_id) DO UPDATE SET person = excluded.person`, ids, texts)
+	if err != nil {
+		return fmt.Errorf("store people: %w", err)
+	}
+	return nil
+}
+
+func insertNotHandled(ctx context.Context, tx pgx.Tx, readings []*reading) error {
+	var ids []int64
+	var messages []string
+	for _, r := range readings {
+		if r.NotHandled != "" {
+			ids, messages = append(ids, r.ID), append(messages, r.NotHandled)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO not_handled (inbound_id, message) SELECT * FROM unnest($1::bigint[], $2::text[])`, ids, messages)
+	if err != nil {
+		return fmt.Errorf("store what is not handled: %w", err)
+	}
+	return nil
+}
+
+// newException is an exception to open unless the same message has it already.
+type newException struct {
+	kind      string
+	inboundID int64
+	spell     *uuid.UUID
+	detail    string
+}
+
+func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newException) error {
+	if len(list) == 0 {
+		return nil
+	}
+	n := len(list)
+	kinds, inbounds, spells, details := make([]string, n), make([]int64, n), make([]*uuid.UUID, n), make([]string, n)
+	for i, e := range list {
+		kinds[i], inbounds[i], spells[i], details[i] = e.kind, e.inboundID, e.spell, e.detail
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO exception (kind, inbound_id, spell_id, detail, owner, opened_at)
+		SELECT *, $5, $6 FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[])
+		ON CONFLICT (inbound_id, kind) DO NOTHING`, kinds, inbounds, spells, details, hubOwner, now)
+	if err != nil {
+		return fmt.Errorf("open exceptions: %w", err)
+	}
+	return nil
+}

@@ -38,7 +38,7 @@ func command(args []string) error {
 	case "token":
 		return printToken(args[1:])
 	case "nats":
-		return serveNATS(args[1:])
+		return stack.ServeNATS(args[1:])
 	}
 	return fmt.Errorf("%s is no command of devstack\n%s", args[0], usage)
 }
@@ -94,25 +94,6 @@ func runStack(args []string) error {
 }
 
 func say(line string) { fmt.Println(time.Now().Format("15:04:05") + "  " + line) }
-
-// serveNATS is the NATS server as a process of its own, as the stack starts it.
-func serveNATS(args []string) error {
-	if len(args) != 1 {
-		return errors.New("usage: devstack nats CONFIG")
-	}
-	opts, err := devinfra.ReadNATSOptions(args[0])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	server, err := devinfra.StartNATS(opts)
-	if err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return server.Stop()
-}
 
 // printToken mints a token with the key in the state folder; who can read that key may be anybody here.
 func printToken(args []string) error {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -43,6 +45,25 @@ func (s *Stack) natsPart() (*Part, error) {
 	}
 	part.ready = func(ctx context.Context) error { return untilDialled(ctx, loopback(s.opts.Ports.NATS)) }
 	return part, nil
+}
+
+// ServeNATS is the other side: a NATS server in this process, until SIGTERM. args names its configuration.
+func ServeNATS(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: devstack nats CONFIG")
+	}
+	opts, err := devinfra.ReadNATSOptions(args[0])
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), drain)
+	defer stop()
+	server, err := devinfra.StartNATS(opts)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return server.Stop()
 }
 
 func (s *Stack) password(service string) string {

@@ -294,7 +294,7 @@ func (s *Stack) housekeep(ctx context.Context) {
 }
 
 // Stop ends the parts in the reverse of their starting order, the services together, and waits for them. Data stays,
-// unless the folder is a temporary one. It takes at most about a minute, whatever the parts do.
+// unless the folder is a temporary one. It takes at most about a minute, whatever the parts do. A second call does nothing.
 func (s *Stack) Stop() error {
 	s.cancel()
 	s.work.Wait()
@@ -316,6 +316,7 @@ func (s *Stack) Stop() error {
 	}
 	if s.lock != nil {
 		failed = append(failed, removeAddresses(s.opts.Dir), s.lock.Close())
+		s.lock = nil
 	}
 	if s.temporary != "" {
 		failed = append(failed, os.RemoveAll(s.temporary))

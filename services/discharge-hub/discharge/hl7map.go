@@ -168,7 +168,7 @@ func (r *reader) readAddress(addresses hl7.Field) {
 			home = a
 			break
 		}
-		if kind != "BA" && home.Absent() && !a.Component(5).Absent() {
+		if kind != "BA" && (home.Absent() || home.Component(5).Absent() && !a.Component(5).Absent()) {
 			home = a
 		}
 	}

@@ -1,0 +1,278 @@
+package discharge
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// day is the day on which most test messages are recorded.
+const day = "20260902"
+
+func discharge(controlID, recorded string, more ...string) []byte {
+	return adt("A03", controlID, recorded, append([]string{"PV1-36", "1", "PV1-37", "19", "PV1-45", day + "142500"}, more...)...)
+}
+
+// TestCourse says where a spell stands after messages, which are given in no particular order.
+func TestCourse(t *testing.T) {
+	for name, c := range map[string]struct {
+		messages [][]byte
+		status   Status
+		number   int
+		on       string
+		flags    []string
+	}{
+		"admitted": {messages: [][]byte{adt("A01", "1", "20260825092000")}, status: InHospital},
+		"discharged": {messages: [][]byte{adt("A01", "1", "20260825092000"), discharge("3", day+"143000"), adt("A02", "2", "20260827100000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"a discharge alone": {messages: [][]byte{discharge("3", day+"143000")}, status: Discharged, number: 1, on: "2026-09-02"},
+		"sent twice":        {messages: [][]byte{discharge("3", day+"143000"), discharge("3", day+"143000")}, status: Discharged, number: 1, on: "2026-09-02"},
+		"corrected": {messages: [][]byte{discharge("4", day+"160000", "PV1-45", "20260901180000"), discharge("3", day+"143000")},
+			status: Discharged, number: 1, on: "2026-09-01"},
+		"corrected by an update": {messages: [][]byte{adt("A08", "4", day+"160000", "PV1-45", "20260901180000"), discharge("3", day+"143000")},
+			status: Discharged, number: 1, on: "2026-09-01"},
+		"a correction that is silent about the time": {messages: [][]byte{discharge("3", day+"143000"), discharge("4", "20260903090000", "PV1-45", "")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"cancelled": {messages: [][]byte{adt("A13", "4", day+"150000", "EVN-6", day+"142500"), discharge("3", day+"143000")}, status: InHospital},
+		"cancelled and discharged again": {messages: [][]byte{discharge("5", "20260904120000", "PV1-45", "20260904113000"), adt("A13", "4", day+"150000"), discharge("3", day+"143000")},
+			status: Discharged, number: 2, on: "2026-09-04"},
+		"a cancel of an earlier time does not cancel what is recorded later": {messages: [][]byte{discharge("3", day+"143000"), adt("A13", "2", day+"142900")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"a cancel with nothing to cancel": {messages: [][]byte{adt("A01", "1", "20260825092000"), adt("A13", "2", day+"142900")},
+			status: InHospital, flags: []string{FlagCancelWithoutDischarge}},
+		"an update after a cancel brings no discharge back": {messages: [][]byte{discharge("3", day+"143000"), adt("A13", "4", day+"150000"), adt("A08", "5", day+"151000", "PV1-45", day+"142500")},
+			status: InHospital, flags: []string{FlagTimeWithoutDischarge}},
+		"recorded in one minute, the cancel last":                    {messages: [][]byte{discharge("3", day+"1430"), adt("A13", "4", day+"1430")}, status: InHospital},
+		"recorded in one minute, the cancel with the smaller number": {messages: [][]byte{discharge("4", day+"1430"), adt("A13", "3", day+"1430")}, status: InHospital},
+		"discharge, cancel and discharge recorded in one minute": {messages: [][]byte{discharge("9", day+"1430"), adt("A13", "10", day+"1430"), discharge("11", day+"1430", "PV1-45", day+"1428")},
+			status: Discharged, number: 2, on: "2026-09-02"},
+		"cancel of yesterday's and discharge recorded in one minute": {messages: [][]byte{discharge("3", "20260901143000", "PV1-45", "20260901142500"), adt("A13", "4", day+"1430"), discharge("5", day+"1430")},
+			status: Discharged, number: 2, on: "2026-09-02"},
+		"admission cancelled":                             {messages: [][]byte{adt("A11", "2", "20260825093000"), adt("A01", "1", "20260825092000")}, status: Voided},
+		"admission and its cancel recorded in one minute": {messages: [][]byte{adt("A01", "2", "202608250920"), adt("A11", "1", "202608250920")}, status: Voided},
+		"admission cancelled after the discharge":         {messages: [][]byte{discharge("3", day+"143000"), adt("A11", "4", day+"150000")}, status: Voided},
+		"admitted again after a cancelled admission": {messages: [][]byte{adt("A01", "1", "20260825092000"), adt("A11", "2", "20260825093000"), adt("A01", "3", "20260825100000")},
+			status: InHospital},
+		"discharged after a cancelled admission": {messages: [][]byte{adt("A11", "2", "20260825093000"), discharge("3", day+"143000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"an update does not bring a cancelled admission back": {messages: [][]byte{adt("A01", "1", "20260825092000"), adt("A11", "2", "20260825093000"), adt("A08", "3", "20260825094000")},
+			status: Voided},
+		"an admission recorded after the discharge": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", day+"150000")},
+			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagAdmittedAfterDischarge}},
+		"a discharge time that only an update tells": {messages: [][]byte{adt("A08", "3", day+"143000", "PV1-45", day+"142500")},
+			status: InHospital, flags: []string{FlagTimeWithoutDischarge}},
+		"no discharge time: EVN-6": {messages: [][]byte{discharge("3", "20260903090000", "PV1-45", "", "EVN-6", day+"142500")},
+			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagTimeMissing}},
+		"no discharge time and no EVN-6: when it was recorded": {messages: [][]byte{discharge("3", "20260903090000", "PV1-45", "")},
+			status: Discharged, number: 1, on: "2026-09-03", flags: []string{FlagTimeMissing}},
+		"a discharge time that is taken back": {messages: [][]byte{discharge("3", "20260903090000"), adt("A08", "4", "20260903100000", "PV1-45", `""`)},
+			status: Discharged, number: 1, on: "2026-09-03", flags: []string{FlagTimeMissing}},
+		"discharged before admission": {messages: [][]byte{discharge("3", day+"143000", "PV1-45", "20260820120000")},
+			status: Discharged, number: 1, on: "2026-08-20", flags: []string{DischargeBeforeStay}},
+		"the control id used for other bytes": {messages: [][]byte{adt("A01", "3", "20260825092000"), discharge("3", day+"143000")},
+			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagControlIDReused}},
+		"swapped fields put right": {messages: [][]byte{discharge("3", day+"143000", "PV1-36", "19", "PV1-37", "1"), discharge("4", day+"150000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"swapped fields": {messages: [][]byte{discharge("3", day+"143000", "PV1-36", "19", "PV1-37", "1"), adt("A08", "4", day+"150000")},
+			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagSwapped}},
+		"a bad NHS number put right": {messages: [][]byte{discharge("3", day+"143000", "PID-3", "9990000027^^^NHS^NH~1234567^^^RAJ^PI"), adt("A08", "4", day+"150000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+	} {
+		s := folded(t, c.messages...).Spell
+		number, on := 0, ""
+		if s.Discharge != nil {
+			number, on = s.Discharge.Number, s.Discharge.On
+		}
+		if s.Status != c.status || number != c.number || on != c.on || !slices.Equal(s.Flags, c.flags) {
+			t.Errorf("%s: %s, number %d on %q, flags %v; want %s, %d, %q, %v", name, s.Status, number, on, s.Flags, c.status, c.number, c.on, c.flags)
+		}
+	}
+}
+
+func TestTheDischargesDateIsLondons(t *testing.T) {
+	for at, want := range map[string]string{
+		"20260329003000":      "2026-03-29", // half an hour before the clocks go forward
+		"20260329013000":      "2026-03-29", // a time that never comes
+		"20261025013000":      "2026-10-25", // a time that comes twice
+		"20261024233000":      "2026-10-24",
+		"20261025000000":      "2026-10-25",
+		"20260715000500":      "2026-07-15", // still the 14th in UTC
+		"20260714230500+0000": "2026-07-15",
+		"20260115000500":      "2026-01-15",
+		"20260714":            "2026-07-14",
+	} {
+		s := folded(t, discharge("1", "20261231120000", "PV1-45", at, "PV1-44", "20251201")).Spell
+		if s.Discharge.On != want {
+			t.Errorf("%s is on %s, want %s", at, s.Discharge.On, want)
+		}
+	}
+}
+
+func TestPracticeAndHomeAtTheDischargeAndLater(t *testing.T) {
+	const other, address = "NEW^^F81010", "2 NEW ROAD^^^^RM15 4AD^^H"
+	left := discharge("3", day+"143000")
+	type place struct{ Practice, PracticeLater, Sector, SectorLater string }
+	for name, c := range map[string]struct {
+		messages [][]byte
+		want     place
+	}{
+		"as told by the discharge": {[][]byte{left}, place{"F81155", "", "RM17 5", ""}},
+		"an update without EVN-6 corrects": {[][]byte{left, adt("A08", "4", "20260910120000", "PD1-3", other, "PID-11", address)},
+			place{"F81010", "", "RM15 4", ""}},
+		"an update effective before corrects": {[][]byte{left, adt("A08", "4", "20260910120000", "EVN-6", "20260901120000", "PD1-3", other, "PID-11", address)},
+			place{"F81010", "", "RM15 4", ""}},
+		"an update effective after is a change since": {[][]byte{left, adt("A08", "4", "20260910120000", "EVN-6", "20260909120000", "PD1-3", other, "PID-11", address)},
+			place{"F81155", "F81010", "RM17 5", "RM15 4"}},
+		"a change since to what it was is none": {[][]byte{left, adt("A08", "4", "20260910120000", "EVN-6", "20260909120000")},
+			place{"F81155", "", "RM17 5", ""}},
+		"before the next discharge it is at the discharge": {[][]byte{left, adt("A08", "4", "20260910120000", "EVN-6", "20260909120000", "PD1-3", other, "PID-11", address),
+			adt("A13", "5", "20260911120000", "PD1-3", "", "PID-11", ""), discharge("6", "20260912120000", "PV1-45", "20260912110000", "PD1-3", "", "PID-11", "")},
+			place{"F81010", "", "RM15 4", ""}},
+		"a discharge to the day covers the whole day": {[][]byte{discharge("3", day+"143000", "PV1-45", day), adt("A08", "4", "20260910120000", "EVN-6", day+"180000", "PD1-3", other)},
+			place{"F81010", "", "RM17 5", ""}},
+		"silence keeps, a null deletes": {[][]byte{left, adt("A08", "4", "20260903120000", "PD1-3", "", "PID-11", `""`)}, place{"F81155", "", "", ""}},
+	} {
+		s := folded(t, c.messages...).Spell
+		got := place{s.PracticeCode, s.PracticeCodeLater, s.HomePostcodeSector, s.HomePostcodeSectorLater}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestDeathAsMessagesTellIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		messages [][]byte
+		want     Death
+		flags    []string
+	}{
+		"nothing said":                         {messages: [][]byte{discharge("1", day+"143000")}, want: DeathNone},
+		"by indicator":                         {messages: [][]byte{discharge("1", day+"143000", "PID-30", "Y")}, want: DeathDied},
+		"by method":                            {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "4")}, want: DeathDied},
+		"by destination":                       {messages: [][]byte{discharge("1", day+"143000", "PV1-37", "79")}, want: DeathDied},
+		"by method, swapped":                   {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "79", "PV1-37", "4")}, want: DeathDied, flags: []string{FlagSwapped}},
+		"by method, though the indicator is N": {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "4", "PID-30", "N")}, want: DeathDied, flags: []string{FlagIndicatorDisagrees}},
+		"by time, indicator blank":             {messages: [][]byte{discharge("1", day+"143000", "PID-29", day+"120000")}, want: DeathDied},
+		"time of death with N":                 {messages: [][]byte{discharge("1", day+"143000", "PID-29", day+"120000", "PID-30", "N")}, want: DeathContradictory},
+		"in words only":                        {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "Deceased")}, want: DeathContradictory},
+		"in words, with N":                     {messages: [][]byte{discharge("1", day+"143000", "PV1-37", "R.I.P.", "PID-30", "N")}, want: DeathContradictory},
+		"in words, with Y":                     {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "Dead", "PID-30", "Y")}, want: DeathDied},
+		"in words, then in codes":              {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "Dead"), discharge("2", day+"150000")}, want: DeathNone},
+		"in words, then half in codes":         {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "Dead"), discharge("2", day+"150000", "PV1-36", "")}, want: DeathContradictory},
+		"after the discharge, by update":       {messages: [][]byte{discharge("1", day+"143000"), adt("A08", "2", "20260905120000", "PID-29", "20260904", "PID-30", "Y")}, want: DeathDied},
+		"the cancelled discharge was by death": {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "4", "PV1-37", "79"), adt("A13", "2", day+"150000")}, want: DeathNone},
+		"corrected in all that told it":        {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "4", "PV1-37", "79", "PID-29", day, "PID-30", "Y"), discharge("2", day+"150000", "PID-29", `""`, "PID-30", "N")}, want: DeathNone},
+		"corrected, but the time stands":       {messages: [][]byte{discharge("1", day+"143000", "PID-29", day, "PID-30", "Y"), discharge("2", day+"150000", "PID-30", "N")}, want: DeathContradictory},
+		"corrected, but the method stands":     {messages: [][]byte{discharge("1", day+"143000", "PV1-36", "4", "PID-29", day, "PID-30", "Y"), adt("A08", "2", day+"150000", "PID-29", `""`, "PID-30", "N")}, want: DeathDied, flags: []string{FlagIndicatorDisagrees}},
+		"the indicator taken back by null":     {messages: [][]byte{discharge("1", day+"143000", "PID-30", "Y"), adt("A08", "2", day+"150000", "PID-30", `""`)}, want: DeathNone},
+	} {
+		for range 2 {
+			state := folded(t, c.messages...)
+			if state.Spell.Death != c.want || !slices.Equal(state.Spell.Flags, c.flags) {
+				t.Errorf("%s: %s, flags %v; want %s, %v", name, state.Spell.Death, state.Spell.Flags, c.want, c.flags)
+			}
+			if held := slices.Contains(kinds(state.Problems), ContradictoryDeath); held != (c.want == DeathContradictory) {
+				t.Errorf("%s: problems %v", name, state.Problems)
+			}
+			slices.Reverse(c.messages)
+		}
+	}
+}
+
+func TestAVisitNumberUsedForTwoPeople(t *testing.T) {
+	first := []string{"PID-3", "9990000026^^^NHS^NH~1111^^^RAJ^PI"}
+	with := func(ids, birth string) []byte {
+		return discharge("9", day+"143000", "PID-3", ids, "PID-7", birth, "PD1-3", "X^^F81010")
+	}
+	for name, c := range map[string]struct {
+		second []byte
+		reused bool
+	}{
+		"the same patient number":                        {with("9990000034^^^NHS^NH~1111^^^RAJ^PI", "19500101"), false},
+		"no patient number":                              {with("9990000034^^^NHS^NH", "19500101"), false},
+		"another patient number, nothing else":           {with("2222^^^RAJ^PI", ""), false},
+		"another patient number, the same NHS number":    {with("9990000026^^^NHS^NH~2222^^^RAJ^PI", "19500101"), false},
+		"another patient number and NHS number":          {with("9990000034^^^NHS^NH~2222^^^RAJ^PI", "19410312"), true},
+		"another patient number and a bad NHS number":    {with("9990000035^^^NHS^NH~2222^^^RAJ^PI", "19410312"), false},
+		"another patient number and birth date":          {with("2222^^^RAJ^PI", "19500101"), true},
+		"another patient number and the same birth date": {with("2222^^^RAJ^PI", "19410312"), false},
+	} {
+		state := folded(t, c.second, adt("A01", "1", "20260825092000", first...))
+		if got := slices.Contains(kinds(state.Problems), VisitNumberReused); got != c.reused || got != slices.Contains(state.Spell.Flags, VisitNumberReused) {
+			t.Errorf("%s: problems %v, flags %v", name, state.Problems, state.Spell.Flags)
+		}
+		wantStatus, wantPractice, wantLeftOut := Discharged, "F81010", 0
+		if c.reused {
+			wantStatus, wantPractice, wantLeftOut = InHospital, "F81155", 1
+		}
+		if state.Spell.Status != wantStatus || state.Spell.PracticeCode != wantPractice || len(state.LeftOut) != wantLeftOut {
+			t.Errorf("%s: %s, practice %s, left out %v", name, state.Spell.Status, state.Spell.PracticeCode, state.LeftOut)
+		}
+	}
+}
+
+func TestScopeIsSocialCareOnceAnySuchFeedKnowsThePerson(t *testing.T) {
+	raw := discharge("3", day+"143000")
+	all, err := FromHL7(feedNamed(t, "mse-all"), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := Fold([]Fact{all.Fact}).Spell; s.Scope != ScopeWholeHospital {
+		t.Errorf("scope %s", s.Scope)
+	}
+	own := reading(t, adt("A01", "1", "20260825092000"))
+	s := Fold([]Fact{all.Fact, own.Fact}).Spell
+	if s.Scope != ScopeSocialCare || s.Feed != "mse-all" {
+		t.Errorf("scope %s, feed %s", s.Scope, s.Feed)
+	}
+}
+
+func TestNoFactsFoldToNothing(t *testing.T) {
+	if diff := cmp.Diff(State{}, Fold(nil)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEqualSeesEveryDifference(t *testing.T) {
+	base := folded(t, discharge("3", day+"143000")).Spell
+	again := folded(t, discharge("3", day+"143000")).Spell
+	if !base.Equal(again) {
+		t.Error("the same is not equal")
+	}
+	for name, change := range map[string]func(*Spell){
+		"id":           func(s *Spell) { s.SpellID = "x" },
+		"reference":    func(s *Spell) { s.Reference = "x" },
+		"provider":     func(s *Spell) { s.Provider = "x" },
+		"feed":         func(s *Spell) { s.Feed = "x" },
+		"scope":        func(s *Spell) { s.Scope = "x" },
+		"status":       func(s *Spell) { s.Status = "x" },
+		"admission":    func(s *Spell) { s.AdmittedAt = s.AdmittedAt.Add(1) },
+		"no discharge": func(s *Spell) { s.Discharge = nil },
+		"time":         func(s *Spell) { s.Discharge.At = s.Discharge.At.Add(1) },
+		"date":         func(s *Spell) { s.Discharge.On = "x" },
+		"method":       func(s *Spell) { s.Discharge.Method = "x" },
+		"destination":  func(s *Spell) { s.Discharge.Destination = "x" },
+		"number":       func(s *Spell) { s.Discharge.Number++ },
+		"site":         func(s *Spell) { s.Site = "x" },
+		"ward":         func(s *Spell) { s.Ward = "x" },
+		"practice":     func(s *Spell) { s.PracticeCode = "x" },
+		"later":        func(s *Spell) { s.PracticeCodeLater = "x" },
+		"sector":       func(s *Spell) { s.HomePostcodeSector = "x" },
+		"later sector": func(s *Spell) { s.HomePostcodeSectorLater = "x" },
+		"abode":        func(s *Spell) { s.NoFixedAbode = true },
+		"going to":     func(s *Spell) { s.DestinationPostcodeSector = "x" },
+		"adult":        func(s *Spell) { s.Adult = "x" },
+		"death":        func(s *Spell) { s.Death = "x" },
+		"involvements": func(s *Spell) { s.Involvements = []Involvement{HubReferral} },
+		"pathway":      func(s *Spell) { s.Pathway = "1" },
+		"flags":        func(s *Spell) { s.Flags = []string{"x"} },
+		"data version": func(s *Spell) { s.DataVersion = "x" },
+	} {
+		other := folded(t, discharge("3", day+"143000")).Spell
+		change(&other)
+		if base.Equal(other) || other.Equal(base) {
+			t.Errorf("%s: no difference seen", name)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package discharge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// course draws the messages of one spell as a hospital might send them: several cycles of discharge and cancel, updates, deaths,
+// times to the minute that fall together, control ids that do not say the order, and now and then another person's message.
+func course(t *rapid.T) [][]byte {
+	kind := rapid.SampledFrom([]string{"A01", "A02", "A03", "A03", "A03", "A08", "A08", "A11", "A13", "A13"})
+	minute := rapid.IntRange(0, 5)
+	optional := func(path string, values ...string) func() []string {
+		g := rapid.SampledFrom(values)
+		return func() []string {
+			if !rapid.Bool().Draw(t, "tells "+path) {
+				return nil
+			}
+			return []string{path, g.Draw(t, path)}
+		}
+	}
+	more := []func() []string{
+		optional("EVN-6", day+"1200", day+"1803", day, `""`),
+		optional("PV1-45", day+"1200", day+"1803", day, "", `""`, "20620101", "soon"),
+		optional("PV1-36", "1", "4", "19", "Dead", "", `""`, "06"),
+		optional("PV1-37", "19", "79", "1", "54", "", `""`),
+		optional("PID-29", day+"1100", `""`), optional("PID-30", "Y", "N", `""`, "?"),
+		optional("PID-3", "9990000026^^^NHS^NH~1234567^^^RAJ^PI", "9990000034^^^NHS^NH~7654321^^^RAJ^PI", "9990000027^^^NHS^NH", "7654321^^^RAJ^PI"),
+		optional("PID-7", "19410312", "1950", `""`),
+		optional("PD1-3", "X^^F81010", "X", `""`, ""), optional("PID-11", "x^^^^SS17 0PH^^H", "^^^^ZZ99 3VZ", `""`),
+		optional("PV1-3", "OAK^^^RAJ01", "ASH"),
+	}
+	messages := make([][]byte, rapid.IntRange(1, 9).Draw(t, "messages"))
+	for i := range messages {
+		var said []string
+		for _, m := range more {
+			said = append(said, m()...)
+		}
+		messages[i] = adt(kind.Draw(t, "kind"), fmt.Sprint(rapid.IntRange(1, 12).Draw(t, "control id")),
+			fmt.Sprintf("%s18%02d", day, minute.Draw(t, "minute")), said...)
+	}
+	return messages
+}
+
+func TestAnyOrderAndDuplicationFoldsToTheSame(t *testing.T) {
+	social, all := feedNamed(t, "mse-basildon"), feedNamed(t, "mse-all")
+	rapid.Check(t, func(t *rapid.T) {
+		var facts []Fact
+		for _, raw := range course(t) {
+			feed := rapid.SampledFrom([]Feed{social, all}).Draw(t, "feed")
+			raw = []byte(strings.Replace(string(raw), "MSEPAS", feed.Application, 1))
+			r, err := FromHL7(feed, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Usable {
+				t.Fatalf("%q is not usable: %v", raw, r.Problems)
+			}
+			facts = append(facts, r.Fact)
+		}
+		want := Fold(facts)
+		again := append([]Fact(nil), facts...)
+		for range rapid.IntRange(0, 4).Draw(t, "duplicates") {
+			again = append(again, rapid.SampledFrom(facts).Draw(t, "duplicate"))
+		}
+		got := Fold(rapid.Permutation(again).Draw(t, "order"))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+		if !want.Spell.Equal(got.Spell) {
+			t.Fatal("the same spell is not equal")
+		}
+		spell := got.Spell
+		if (spell.Status == Discharged) != (spell.Discharge != nil) {
+			t.Fatalf("%s with discharge %v", spell.Status, spell.Discharge)
+		}
+		if d := spell.Discharge; d != nil && (d.At.IsZero() || d.Number < 1 || d.On != d.At.In(London()).Format(time.DateOnly)) {
+			t.Fatalf("discharge %+v", d)
+		}
+	})
+}
+
+func TestFoldLeavesItsFactsAlone(t *testing.T) {
+	facts := []Fact{reading(t, discharge("3", day+"143000")).Fact, reading(t, adt("A01", "1", "20260825092000")).Fact}
+	before := append([]Fact(nil), facts...)
+	Fold(facts)
+	if diff := cmp.Diff(before, facts); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestControlIDsCountAsNumbers(t *testing.T) {
+	nine := reading(t, adt("A08", "MSG9", day+"1430", "PV1-3", "OLD")).Fact
+	ten := reading(t, adt("A08", "MSG10", day+"1430", "PV1-3", "NEW")).Fact
+	if s := Fold([]Fact{ten, nine}).Spell; s.Ward != "NEW" {
+		t.Errorf("ward %s", s.Ward)
+	}
+}
+
+func BenchmarkInterpret(b *testing.B) {
+	feed := feedNamed(b, "mse-basildon")
+	raw := discharge("3", day+"143000")
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := FromHL7(feed, raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if Fold([]Fact{r.Fact}).Spell.Status != Discharged {
+			b.Fatal("not discharged")
+		}
+	}
+}
+
+func BenchmarkFoldOfTwentyFacts(b *testing.B) {
+	var facts []Fact
+	for i := range 20 {
+		facts = append(facts, reading(b, discharge(fmt.Sprint(i), fmt.Sprintf("%s14%02d00", day, i))).Fact)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Fold(facts)
+	}
+}

@@ -2,9 +2,8 @@ module github.com/homeward-care/homeward/services/community-pickup
 
 go 1.26.8
 
-require github.com/google/uuid v1.6.0
-
 require (
-	github.com/google/go-cmp v0.7.0 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
+	github.com/google/go-cmp v0.7.0
+	github.com/google/uuid v1.6.0
+	pgregory.net/rapid v1.3.0
 )

@@ -160,10 +160,10 @@ func (t Task) wind(p Place, now time.Time) Task {
 	if last != nil {
 		same := last.Discharge == t.DischargeNumber && last.From == t.DischargedOn
 		switch {
-		case same && last.Kind == kind:
+		case same && last.Kind == kind && last.DueAt.Equal(t.DueAt):
 			return t
 		case same && last.Kind == ClockWatch && kind == ClockPickUp:
-			last.Kind, t.DeliveredAt = kind, now
+			last.Kind, last.DueAt, t.DeliveredAt = kind, t.DueAt, now
 			return t
 		}
 		last.VoidedAt = now
@@ -195,6 +195,8 @@ func (t Task) clockKind() ClockKind {
 
 func (t Task) clockReason(corrected bool) string {
 	switch {
+	case corrected && t.Clocks[len(t.Clocks)-1].From == t.DischargedOn:
+		return "thresholds-changed"
 	case corrected:
 		return "discharge-date-corrected"
 	case len(t.Clocks) == 0:
@@ -219,7 +221,7 @@ func (t Task) newClock(kind ClockKind, reason string, now time.Time) Task {
 	}
 	t.Schedule++
 	t.Clocks = append(t.Clocks, Clock{
-		Schedule: t.Schedule, Kind: kind, Discharge: t.DischargeNumber, From: t.DischargedOn, Reason: reason, StartedAt: now,
+		Schedule: t.Schedule, Kind: kind, Discharge: t.DischargeNumber, From: t.DischargedOn, DueAt: t.DueAt, Reason: reason, StartedAt: now,
 	})
 	return t
 }
@@ -233,8 +235,8 @@ func (t Task) withdrawAll(now time.Time) Task {
 	return t
 }
 
-// withdrawUntrue withdraws what fired and proved untrue: an alarm whose moment, as it is now known, has not come, or had not come
-// when what it asks for was done. It fires again, under the new schedule, when its moment comes.
+// withdrawUntrue withdraws what fired under an earlier schedule and proved untrue: an alarm whose moment, as it is now known, has not
+// come, or had not come when what it asks for was done. It fires again, under the new schedule, when its moment comes.
 //
 // Source: design §5, "A breach that proves untrue is withdrawn by an event".
 func (t Task) withdrawUntrue(p Place, now time.Time) Task {
@@ -257,7 +259,7 @@ func (t Task) withdrawUntrue(p Place, now time.Time) Task {
 		case ReablementOutlasts:
 			moment = t.DischargedOn.Add(th.ReablementWarningDay).Start(p.Zone)
 		}
-		if n.WithdrawnAt.IsZero() && so.Before(moment) {
+		if n.Schedule != t.Schedule && n.WithdrawnAt.IsZero() && so.Before(moment) {
 			t.Notices[i].WithdrawnAt = now
 		}
 	}

@@ -112,6 +112,7 @@ type Clock struct {
 	Kind      ClockKind `json:"kind"`
 	Discharge int       `json:"discharge"` // number of the discharge that started it
 	From      Date      `json:"from"`
+	DueAt     time.Time `json:"due_at,omitzero"`
 	Reason    string    `json:"reason"` // why it began
 	StartedAt time.Time `json:"started_at"`
 	VoidedAt  time.Time `json:"voided_at,omitzero"`

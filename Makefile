@@ -14,9 +14,9 @@ help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: need-go need-linux ## run everything here, until Ctrl-C
-	@mkdir -p $(BIN)
-	@echo "Compiling ..."; $(GO) build -o $(BIN)/devstack ./tools/devstack
-	@exec $(BIN)/devstack run
+	@mkdir -p "$(BIN)"
+	@echo "Compiling ..."; $(GO) build -o "$(BIN)/devstack" ./tools/devstack
+	@exec "$(BIN)/devstack" run
 
 discharge: need-go ## send a discharge message to what runs, and tell what came of it
 	@$(GO) run ./tools/homeward discharge
@@ -37,13 +37,13 @@ check: need-go verify ## formatting, vet, and verify
 	$(GO) vet work
 
 gen: need-go ## generate the Go code of the contracts in proto/
-	@mkdir -p $(BIN)
-	@cd tools/build && GOWORK=off GOBIN=$(BIN) $(GO) install tool
-	cd proto && PATH=$(BIN):$$PATH buf generate
+	@mkdir -p "$(BIN)"
+	@cd tools/build && GOWORK=off GOBIN="$(BIN)" $(GO) install tool
+	cd proto && PATH="$(BIN):$$PATH" buf generate
 
 verify: gen ## lint the contracts; they break nobody and the generated code is the committed one
-	cd proto && PATH=$(BIN):$$PATH buf lint
-	cd proto && PATH=$(BIN):$$PATH buf breaking --against '../.git#ref=HEAD,subdir=proto'
+	cd proto && PATH="$(BIN):$$PATH" buf lint
+	cd proto && PATH="$(BIN):$$PATH" buf breaking --against '../.git#ref=HEAD,subdir=proto'
 	@test -z "$$(git status --porcelain -- proto/gen)" || { git status --short -- proto/gen; echo "the generated code differs from what is committed: commit it with the contracts"; exit 1; }
 
 images: ## a container image for each service (needs docker, podman or buildah)
@@ -56,11 +56,11 @@ chart: ## lint and render the chart (needs helm)
 	helm template homeward charts/homeward >/dev/null
 
 clean: ## remove everything that was made here, the data too
-	@if [ -e $(HOMEWARD_STATE)/lock ] && command -v flock >/dev/null && ! flock -n $(HOMEWARD_STATE)/lock true; then \
-		echo "Homeward runs (process $$(cat $(HOMEWARD_STATE)/lock)): stop it first"; exit 1; fi
-	@for d in $(HOMEWARD_STATE)/postgres $(HOMEWARD_STATE)/parts/postgres; do \
+	@if [ -e "$(HOMEWARD_STATE)/lock" ] && command -v flock >/dev/null && ! flock -n "$(HOMEWARD_STATE)/lock" true; then \
+		echo "Homeward runs (process $$(cat "$(HOMEWARD_STATE)/lock")): stop it first"; exit 1; fi
+	@for d in "$(HOMEWARD_STATE)/postgres" "$(HOMEWARD_STATE)/parts/postgres"; do \
 		if [ -L "$$d" ]; then rm -rf "$$(readlink "$$d")"; fi; done
-	@rm -rf $(HOMEWARD_STATE)
+	@rm -rf "$(HOMEWARD_STATE)"
 
 need-go:
 	@command -v $(GO) >/dev/null || { echo "Go is not installed: get 1.21 or later from https://go.dev/dl (it fetches the version that this project needs)"; exit 1; }

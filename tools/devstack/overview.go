@@ -21,8 +21,10 @@ func printOverview(s *stack.Stack) {
 	switch {
 	case s.Jaeger == "" && s.OTLP != "":
 		fmt.Printf("  traces  go to %s\n", s.OTLP)
-	case s.JaegerPages:
+	case s.JaegerPages && s.Part("jaeger") != nil:
 		fmt.Printf("  traces  %s\n", s.Jaeger)
+	case s.Part("jaeger") == nil && s.Jaeger != "":
+		fmt.Print("  traces  from when Jaeger has been built; this window will say so\n")
 	case s.Jaeger != "":
 		fmt.Printf("  traces  %s/api/traces/ID, as JSON (a `jaeger` from an official release, in PATH, has pages to look at)\n", s.Jaeger)
 	}

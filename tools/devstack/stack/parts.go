@@ -118,7 +118,7 @@ func (s *Stack) jaegerPart(binary string) *Part {
 	jaeger := devinfra.Jaeger{Binary: binary, OTLPPort: s.opts.Ports.OTLP, QueryPort: s.opts.Ports.JaegerQuery}
 	part := s.newPart("jaeger")
 	part.command = func(_ context.Context, log *os.File) (*exec.Cmd, error) {
-		return jaeger.Command(filepath.Dir(part.LogFile), log)
+		return jaeger.Command(s.opts.Dir, log)
 	}
 	part.ready = jaeger.Ready
 	return part

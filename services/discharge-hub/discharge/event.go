@@ -56,11 +56,13 @@ func FromEvent(feed Feed, e Event) Reading {
 		FamilyName: text(e.FamilyName), GivenName: text(e.GivenName),
 		DiedAt: moment(e.DiedAt), DeathIndicator: e.DeathIndicator,
 		AdmittedAt: moment(e.AdmittedAt), DischargedAt: moment(e.DischargedAt),
-		Ward: text(e.Ward),
 	}
 	f := &r.fact
 	if e.RecordedAt.IsZero() {
 		f.Recorded = time.Time{}
+	}
+	if ward := text(e.Ward); len(ward.Value) <= maxWard {
+		f.Ward = ward
 	}
 	if odsCode(e.Site) {
 		f.Site = Tell(e.Site)

@@ -75,11 +75,8 @@ func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision)
 		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, 0
 	}
 	at, err := hl7.ParseTime(t.Value, r.feed.Zone)
-	if err == nil && at.Precision < hl7.Day {
-		err = fmt.Errorf("a time without its day")
-	}
-	if err != nil {
-		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time to the day or better",
+	if err != nil || at.Precision < hl7.Day || at.Year() < 1850 || at.Year() > 2200 {
+		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time of this age to the day or better",
 			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
 		return Told[Moment]{}, 0
 	}
@@ -141,8 +138,10 @@ func (r *reader) readNumbers(ids hl7.Field) {
 		switch {
 		case !number.HasValue() || kind != "PI" && kind != "MR" && kind != "":
 		case authority == r.feed.Mapping.PatientAuthority && kind != "":
-			sure = 4
+			sure = 5
 		case authority == r.feed.Mapping.PatientAuthority:
+			sure = 4
+		case strings.HasPrefix(authority, r.feed.Provider): // one of its sites
 			sure = 3
 		case authority == "" && kind != "":
 			sure = 2
@@ -205,10 +204,15 @@ func (r *reader) readPractice() {
 	r.fact.tellPractice(said)
 }
 
+// maxWard is how long a ward's code may be. It is published, so a text that somebody typed into its place must not pass for one.
+const maxWard = 20
+
 func (r *reader) readStay() {
 	f, pv1 := &r.fact, r.m.Segment("PV1")
 	f.VisitNumber = told(pv1.Field(19, 1)).Value
-	f.Ward = told(pv1.Field(3, 1))
+	if ward := told(pv1.Field(3, 1)); len(ward.Value) <= maxWard {
+		f.Ward = ward
+	}
 	if site := told(pv1.Field(3, 4)); site.HasValue() && odsCode(site.Value) {
 		f.Site = site
 	}

@@ -166,6 +166,7 @@ func TestContent(t *testing.T) {
 		"patient number without authority":     {fields: fields{"PID-3", "9990000026^^^NHS^NH~1234567^^^^MR"}},
 		"another trust's patient number only": {fields: fields{"PID-3", "777^^^RF4^PI~9990000026^^^NHS^NH"},
 			want: func(f *Fact) { f.PatientNumber = "" }},
+		"a site's patient number": {fields: fields{"PID-3", "1234567^^^RAJ12^PI~9990000026^^^NHS^NH"}},
 		"all identifiers cleared": {fields: fields{"PID-3", `""`}, want: func(f *Fact) { f.NHSNumber, f.PatientNumber = Clear[string](), "" }},
 
 		"home address is the one of type H": {fields: fields{"PID-11", "x^^^^SS17 0PH^^C~y^^^^rm175aa^^H"}},
@@ -216,9 +217,12 @@ func TestContent(t *testing.T) {
 			want: func(f *Fact) { f.Flags = []string{FlagIndicatorUnreadable} }},
 		"time of death": {fields: fields{"PID-29", "20260902"},
 			want: func(f *Fact) { f.DiedAt = Tell(Moment{At: utc("2026-09-01T23:00:00Z"), DayOnly: true}) }},
-		"birth year only":        {fields: fields{"PID-7", "1941"}, want: func(f *Fact) { f.BirthDate = Tell("1941") }},
-		"birth date with time":   {fields: fields{"PID-7", "194103120000"}},
-		"birth date can't be so": {fields: fields{"PID-7", "19411350"}, want: func(f *Fact) { f.BirthDate, f.Flags = Told[string]{}, []string{FlagBirthDateUnreadable} }},
+		"birth year only":          {fields: fields{"PID-7", "1941"}, want: func(f *Fact) { f.BirthDate = Tell("1941") }},
+		"birth date with time":     {fields: fields{"PID-7", "194103120000"}},
+		"birth date can't be so":   {fields: fields{"PID-7", "19411350"}, want: func(f *Fact) { f.BirthDate, f.Flags = Told[string]{}, []string{FlagBirthDateUnreadable} }},
+		"a text instead of a ward": {fields: fields{"PV1-3", "moved to her sister in Tilbury^^^RAJ12"}, want: func(f *Fact) { f.Ward = Told[string]{} }},
+		"a year that nobody means": {fields: fields{"PV1-44", "99991231235959-1200", "PID-29", "00010101"}, problems: []string{UnreadableTime, UnreadableTime},
+			want: func(f *Fact) { f.AdmittedAt = Told[Moment]{} }},
 		"a site that is no code": {fields: fields{"PV1-3", "ELM^^^Basildon Hospital"}, want: func(f *Fact) { f.Site = Told[string]{} }},
 	} {
 		base := []string{"PV1-36", "1", "PV1-37", "19", "PV1-45", "20260902142500"}

@@ -24,7 +24,8 @@ type Delimiters struct {
 // Standard is the set of delimiters that HL7 recommends and nearly everybody sends: `|^~\&`.
 var Standard = Delimiters{'|', '^', '~', '\\', '&'}
 
-// Header is what MSH says: who sends what to whom. Texts are the first component, unescaped.
+// Header is what MSH says: who sends what to whom. Texts are the first component, unescaped and
+// without blanks around them.
 type Header struct {
 	Delimiters           Delimiters
 	SendingApplication   string // MSH-3.1
@@ -85,13 +86,13 @@ func headerOf(line string) (Header, error) {
 		if latin {
 			field = latin1(field)
 		}
-		return Field{raw: field, d: &h.Delimiters}.Text()
+		return strings.TrimSpace(Field{raw: field, d: &h.Delimiters}.Text())
 	}
 	h.SendingApplication, h.SendingFacility = text(f[3]), text(f[4])
 	h.ReceivingApplication, h.ReceivingFacility = text(f[5]), text(f[6])
 	h.Time = text(f[7])
 	h.Type = text(f[9])
-	h.Trigger = strings.TrimSpace(text(nth(f[9], d.Component, 2)))
+	h.Trigger = text(nth(f[9], d.Component, 2))
 	h.ControlID, h.ProcessingID, h.Version, h.CharacterSet = text(f[10]), text(f[11]), text(f[12]), text(f[18])
 	h.raw = rawHeader{f[3], f[4], f[5], f[6], f[10], f[11], f[12]}
 	return h, nil

@@ -184,10 +184,10 @@ func (f Field) Absent() bool { return f.raw == "" }
 func (f Field) Null() bool { return f.raw == `""` }
 
 // Text returns the unescaped text of the first repetition's first component's first subcomponent; it is empty for an absent and
-// for a null field.
+// for a null field. It never holds NUL, which is no text and which databases refuse.
 func (f Field) Text() string {
 	if f.d == nil {
-		return f.raw
+		return withoutNUL(f.raw)
 	}
 	s := f.raw
 	for i := 0; i < len(s); i++ {
@@ -199,7 +199,14 @@ func (f Field) Text() string {
 	if s == `""` {
 		return ""
 	}
-	return unescape(s, f.d)
+	return withoutNUL(unescape(s, f.d))
+}
+
+func withoutNUL(s string) string {
+	if strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(s, "\x00", "")
 }
 
 // Repetition returns the nth repetition, counted from 1.

@@ -4,6 +4,7 @@ export HOMEWARD_STATE ?= $(CURDIR)/.homeward
 export GOFLAGS := $(strip -buildvcs=false $(GOFLAGS))
 
 GO      ?= go
+AGAINST ?= HEAD
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 SERVICES := discharge-hub light-touch-assessment community-pickup reablement-capacity
@@ -43,7 +44,7 @@ gen: need-go ## generate the Go code of the contracts in proto/
 
 verify: gen ## lint the contracts; they break nobody and the generated code is the committed one
 	cd proto && PATH="$(BIN):$$PATH" buf lint
-	cd proto && PATH="$(BIN):$$PATH" buf breaking --against '../.git#ref=HEAD,subdir=proto'
+	cd proto && PATH="$(BIN):$$PATH" buf breaking --against '../.git#ref=$(AGAINST),subdir=proto'
 	@test -z "$$(git status --porcelain -- proto/gen)" || { git status --short -- proto/gen; echo "the generated code differs from what is committed: commit it with the contracts"; exit 1; }
 
 images: ## a container image for each service (needs docker, podman or buildah)

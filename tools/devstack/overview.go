@@ -44,7 +44,7 @@ func where(s *stack.Stack, part string) string {
 	case "nats":
 		return s.NATS
 	case "postgres":
-		return "psql '" + strings.Replace(s.Databases["discharge-hub"], "discharge_hub", "postgres", 1) + "'"
+		return strings.Replace(s.Databases["discharge-hub"], "discharge_hub", "postgres", 1)
 	case "jaeger":
 		return s.Jaeger
 	case "discharge-hub":

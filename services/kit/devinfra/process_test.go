@@ -1,6 +1,8 @@
 package devinfra
 
 import (
+	"io"
+	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -8,9 +10,19 @@ import (
 )
 
 func TestAProcessThatWillNotStopIsKilledWithItsChildren(t *testing.T) {
-	cmd := exec.Command("sh", "-c", `trap "" TERM; sleep 600 & wait; sleep 600`)
+	deaf, heard, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	cmd := exec.Command("sh", "-c", `trap "" TERM; echo deaf; sleep 600 & wait; sleep 600`)
+	cmd.Stdout = heard
 	p, err := Start(cmd)
 	if err != nil {
+		t.Fatal(err)
+	}
+	heard.Close()
+	if _, err := deaf.Read(make([]byte, 16)); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Stop(syscall.SIGTERM, 50*time.Millisecond); err == nil {
@@ -20,6 +32,10 @@ func TestAProcessThatWillNotStopIsKilledWithItsChildren(t *testing.T) {
 	case <-p.Done():
 	default:
 		t.Error("it still runs")
+	}
+	// The pipe ends when the last of those that hold it has ended: the sleep too.
+	if _, err := io.ReadAll(deaf); err != nil {
+		t.Error(err)
 	}
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("a signal to what has ended: %v", err)

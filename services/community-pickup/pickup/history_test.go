@@ -272,6 +272,54 @@ func TestACancellationThatWasNeverSeenComesToTheSame(t *testing.T) {
 	}
 }
 
+func TestTakenAndDischargedAgainIsDecidedAnew(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.take("worker-1", "2026-09-03T09:00")
+	s.spell("2026-09-04T09:00", backInHospital)
+	s.spell("2026-09-20T09:00", at(t, "2026-09-20T08:00", 2), wholeHospital)
+	s.is(want{pickup.NotDue, "no-social-care-involvement-known", ""})
+}
+
+func TestACancelledAdmissionWithdrawsEvenWhenThePersonHasDied(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.take("worker-1", "2026-09-03T09:00")
+	s.fires("2026-10-15T00:00", pickup.FirstContactLate, pickup.Reminder, pickup.AtRisk, pickup.Overdue)
+	s.spell("2026-10-16T09:00", death(pickup.DeathDied), func(sp *pickup.Spell) { sp.Status, sp.Discharge = pickup.SpellVoided, nil })
+	if has(s.task.Notices, pickup.Overdue) {
+		t.Error("the breach of a stay that never was still stands")
+	}
+}
+
+func TestACorrectedDateDoesNotBeginTheUntakenTimeAnew(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.spell("2026-09-03T10:00", at(t, "2026-09-01T12:00", 1))
+	s.fires("2026-09-03T14:35", pickup.UntakenDuty)
+	s.spell("2026-09-03T15:00", at(t, "2026-08-31T12:00", 1))
+	s.fires("2026-09-03T15:01")
+}
+
+func TestAResolutionHoldsOnlyForItsContradiction(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t, death(pickup.DeathContradictory))}, "2026-09-02T14:35")
+	s.do(s.task.ResolveContact(s.place, false, moment(t, "2026-09-03T10:00")))
+	s.spell("2026-09-04T10:00", practice("F81137"))
+	if s.task.Contact != pickup.ContactAllowed {
+		t.Errorf("another fact changed: contact %s", s.task.Contact)
+	}
+	s.spell("2026-09-05T10:00", death(pickup.DeathNone))
+	s.spell("2026-09-06T10:00", death(pickup.DeathContradictory))
+	if s.task.Contact != pickup.ContactHeld {
+		t.Errorf("a new contradiction: contact %s", s.task.Contact)
+	}
+}
+
+func TestARestoredProducersEpochComesBeforeItsVersions(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t, func(sp *pickup.Spell) { sp.Version = 9 })}, "2026-09-02T14:35")
+	s.learn(pickup.Inputs{Spell: discharged(t, practice("F81137"), func(sp *pickup.Spell) { sp.Epoch, sp.Version = 2, 1 })}, "2026-09-02T15:00")
+	s.is(want{pickup.PickUpDue, "social-care-feed", "CLS-SLH"})
+	s.learn(pickup.Inputs{Spell: discharged(t, practice("F81082"), func(sp *pickup.Spell) { sp.Version = 10 })}, "2026-09-02T16:00")
+	s.is(want{pickup.PickUpDue, "social-care-feed", "CLS-SLH"})
+}
+
 func TestAClosedTaskBeginsAnewAfterACancelledDischarge(t *testing.T) {
 	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
 	s.take("worker-1", "2026-09-03T09:00")
@@ -402,6 +450,26 @@ func TestReablementThatOutlastsDay42WarnsAtDay28OrAtOnce(t *testing.T) {
 	s.fires("2026-10-04T09:00")
 }
 
+func TestReablementThatWasWithdrawnWarnsOfNothing(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t), Need: need(1, pickup.NeedWithdrawn, "2026-10-30")}, "2026-09-02T14:35")
+	s.take("worker-1", "2026-09-03T09:00")
+	s.reach("2026-09-03T10:00")
+	s.fires("2026-10-01T09:00", pickup.Reminder)
+}
+
+func TestUnderOneScheduleWhatFiredStaysFired(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.take("worker-1", "2026-09-03T09:00")
+	s.fires("2026-09-08T00:00", pickup.FirstContactLate)
+	s.place.Holidays = map[pickup.Date]string{"2026-09-07": "proclaimed afterwards"}
+	s.spell("2026-09-08T09:00")
+	if !has(s.task.Notices, pickup.FirstContactLate) {
+		t.Error("a holiday proclaimed afterwards withdrew what could not fire again")
+	}
+	s.task.Notices[0].WithdrawnAt = moment(t, "2026-09-08T10:00")
+	s.fires("2026-09-10T09:00")
+}
+
 func TestABreachThatProvesUntrueIsWithdrawnAndFiresAgainInItsTime(t *testing.T) {
 	s := begin(t, pickup.Inputs{Spell: discharged(t, at(t, "2026-08-02T12:00", 1))}, "2026-09-02T14:35")
 	s.take("worker-1", "2026-09-02T15:00")
@@ -526,6 +594,19 @@ func TestAWorkersDeathRecordStopsContactAndTheHubCanCorrectIt(t *testing.T) {
 		t.Errorf("contact %s, progress %s, due %s", s.task.Contact, s.task.Progress, s.task.DueOn)
 	}
 	s.fires("2026-10-15T00:00", pickup.FirstContactLate, pickup.Reminder, pickup.AtRisk, pickup.Overdue)
+}
+
+func TestADeathRecordedInErrorLetsTheBreachFireAgain(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.take("worker-1", "2026-09-03T09:00")
+	s.reach("2026-09-03T10:00")
+	s.fires("2026-10-15T00:00", pickup.Reminder, pickup.AtRisk, pickup.Overdue)
+	s.do(s.task.Complete(pickup.EndingDied, moment(t, "2026-10-10T09:00"), moment(t, "2026-10-15T09:00")))
+	if has(s.task.Notices, pickup.Overdue) {
+		t.Error("closed before it was due, and still overdue")
+	}
+	s.do(s.task.ResolveContact(s.place, false, moment(t, "2026-10-16T09:00")))
+	s.fires("2026-10-16T09:00", pickup.Overdue)
 }
 
 func TestTheHubAssignsWhatIsItsOwn(t *testing.T) {

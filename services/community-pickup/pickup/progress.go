@@ -41,7 +41,7 @@ func (t Task) conclude() Task {
 	if t.Worker != "" && !t.FirstContactAt.IsZero() {
 		t.PickedUpAt = later(t.TakenAt, t.FirstContactAt)
 	}
-	t.Met = t.Outcome == PickUpDue && meets(t.Ending, t.CompletedAt, t.DueAt)
+	t.Met = meets(t.Ending, t.CompletedAt, t.DueAt)
 	t.Team, t.Route, t.ProposedTeam, t.ProposedReason = t.team()
 	return t
 }

@@ -134,6 +134,18 @@ func TestAPolicyHoldsForTheDischargesOfItsTime(t *testing.T) {
 	}
 }
 
+func TestThresholdsHoldForTheDischargesOfTheirTime(t *testing.T) {
+	p := thurrock(t)
+	early, late := p.Thresholds[0], p.Thresholds[0]
+	early.To, late.From, late.PickUpDays = "2026-09-02", "2026-09-03", 28
+	p.Thresholds = []pickup.Thresholds{early, late}
+	for day, due := range map[string]pickup.Date{"2019-01-01T12:00": "2019-02-12", "2026-09-02T23:59": "2026-10-14", "2026-09-03T00:00": "2026-10-01"} {
+		if task := decideAt(t, p, nil, pickup.Inputs{Spell: discharged(t, at(t, day, 1))}, day); task.DueOn != due {
+			t.Errorf("discharged at %s: due on %s, want %s", day, task.DueOn, due)
+		}
+	}
+}
+
 func TestAllResidentsCanBeChosen(t *testing.T) {
 	p, err := places.LoadUnder(os.DirFS("../places/thurrock"), "policy-all-residents.json")
 	if err != nil {
@@ -213,6 +225,7 @@ func TestWhichTeam(t *testing.T) {
 		{"practice elsewhere: destination", "G85001", "SS17 0", "RM17 5", "CLS-SLH", "destination-postcode", "SS17 0", "", []string{"practice-not-in-directory"}},
 		{"no practice: destination", "", "RM16 4", "RM17 5", "CLS-TC", "destination-postcode", "RM16 4", "", nil},
 		{"no practice, destination elsewhere: home", "", "SE1 7", "RM17 5", "CLS-GRAYS", "home-postcode", "RM17 5", "", nil},
+		{"no practice, destination at a neighbour's: home", "", "RM11 1", "RM17 5", "CLS-GRAYS", "home-postcode", "RM17 5", "", nil},
 		{"no practice, destination of two teams", "", "RM20 1", "RM17 5", "HUB", "hub", "RM20 1", "", nil},
 		{"no practice: home sectors of RM16", "", "", "RM16 2", "CLS-GRAYS", "home-postcode", "RM16 2", "", nil},
 		{"no practice: Chafford Hundred", "", "", "RM16 6", "CLS-GRAYS", "home-postcode", "RM16 6", "", nil},

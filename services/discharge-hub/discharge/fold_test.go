@@ -39,6 +39,11 @@ func TestCourse(t *testing.T) {
 			status: Discharged, number: 2, on: "2026-09-04"},
 		"a cancel of an earlier time does not cancel what is recorded later": {messages: [][]byte{discharge("3", day+"143000"), adt("A13", "2", day+"142900")},
 			status: Discharged, number: 1, on: "2026-09-02"},
+		"recorded times order, not control ids": {messages: [][]byte{discharge("900", day+"143000"), adt("A13", "2", day+"150000")}, status: InHospital},
+		"recorded times order, not control ids, the other way": {messages: [][]byte{adt("A13", "900", day+"142900"), discharge("2", day+"143000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"no discharge time and EVN-6 far in the future": {messages: [][]byte{discharge("3", "20260903090000", "PV1-45", "", "EVN-6", "20620902142500")},
+			status: Discharged, number: 1, on: "2026-09-03", flags: []string{FlagTimeMissing}},
 		"a cancel with nothing to cancel": {messages: [][]byte{adt("A01", "1", "20260825092000"), adt("A13", "2", day+"142900")},
 			status: InHospital, flags: []string{FlagCancelWithoutDischarge}},
 		"an update after a cancel brings no discharge back": {messages: [][]byte{discharge("3", day+"143000"), adt("A13", "4", day+"150000"), adt("A08", "5", day+"151000", "PV1-45", day+"142500")},
@@ -131,6 +136,8 @@ func TestPracticeAndHomeAtTheDischargeAndLater(t *testing.T) {
 			place{"F81010", "", "RM15 4", ""}},
 		"a discharge to the day covers the whole day": {[][]byte{discharge("3", day+"143000", "PV1-45", day), adt("A08", "4", "20260910120000", "EVN-6", day+"180000", "PD1-3", other)},
 			place{"F81010", "", "RM17 5", ""}},
+		"a discharge's own EVN-6 is no change since": {[][]byte{discharge("3", day+"160000", "EVN-6", day+"153000")},
+			place{"F81155", "", "RM17 5", ""}},
 		"silence keeps, a null deletes": {[][]byte{left, adt("A08", "4", "20260903120000", "PD1-3", "", "PID-11", `""`)}, place{"F81155", "", "", ""}},
 	} {
 		s := folded(t, c.messages...).Spell

@@ -37,7 +37,7 @@ func ofOnePerson(order []*Fact) (own, others []*Fact) {
 		people[f.PatientNumber] = p
 	}
 	for _, f := range order {
-		if f.PatientNumber != "" && f.PatientNumber != first && people[first].differs(people[f.PatientNumber]) {
+		if f.PatientNumber != "" && people[first].differs(people[f.PatientNumber]) {
 			others = append(others, f)
 		} else {
 			own = append(own, f)

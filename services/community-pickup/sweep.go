@@ -1,0 +1,139 @@
+package communitypickup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/community-pickup/pickup"
+	"github.com/homeward-care/homeward/services/kit/event"
+)
+
+// Sweeper fires the notices whose moment has come. A deadline is a column of its task, so that a sweep with nothing due costs one look
+// into an index, however many tasks are open.
+type Sweeper struct {
+	store *store
+	// Now is the wall clock, Elapsed one that only runs: they tell a clock that was set from time that has passed.
+	Now     func() time.Time
+	Elapsed func() time.Duration
+	// Saved is called after a commit that saved events.
+	Saved func()
+	Log   *slog.Logger
+
+	lastNow     time.Time
+	lastElapsed time.Duration
+	halted      bool
+}
+
+const (
+	sweepBatch = 500
+	// clockSlack is how far the wall clock may run ahead of elapsed time between two sweeps. A clock that jumps further was set, and would
+	// fire what is not due; one that jumps back only fires late.
+	clockSlack = 5 * time.Minute
+)
+
+// Step fires one batch. After a jump of the clock it fires nothing until the clock is back or the service is started again by somebody
+// who has looked.
+func (s *Sweeper) Step(ctx context.Context) (bool, error) {
+	now, elapsed := s.Now(), s.Elapsed()
+	if s.lastNow.IsZero() {
+		s.lastNow, s.lastElapsed = now, elapsed
+	}
+	expected := s.lastNow.Add(elapsed - s.lastElapsed)
+	if now.After(expected.Add(clockSlack)) {
+		if !s.halted {
+			s.Log.ErrorContext(ctx, "alarm: the clock jumped ahead, no deadline fires; set the clock right, or restart this service if it is right now",
+				"ahead_by", now.Sub(expected).String())
+		}
+		s.halted = true
+		return false, nil
+	}
+	s.halted, s.lastNow, s.lastElapsed = false, now, elapsed
+
+	fired := 0
+	err := s.store.db.InTx(ctx, func(tx pgx.Tx) error {
+		due, err := claimDue(ctx, tx, now)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		fired = len(due)
+		spans := s.startSpans(ctx, due)
+		defer func() {
+			for _, span := range spans {
+				span.End()
+			}
+		}()
+		for i := range due {
+			due[i].after, due[i].fired = pickup.Fire(s.store.place, due[i].before, now)
+			due[i].trace = spans[i].SpanContext()
+			due[i].detail = noticeKinds(due[i].fired)
+		}
+		return s.store.save(ctx, tx, now, due)
+	})
+	if err != nil {
+		return false, fmt.Errorf("sweep deadlines: %w", err)
+	}
+	if fired > 0 {
+		s.Saved()
+	}
+	return fired == sweepBatch, nil
+}
+
+// claimDue locks the tasks with the earliest deadlines that have come and that no other replica holds.
+func claimDue(ctx context.Context, tx pgx.Tx, now time.Time) ([]change, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT id, task FROM task WHERE next_deadline <= $1 ORDER BY next_deadline LIMIT $2 FOR UPDATE SKIP LOCKED`, now, sweepBatch)
+	if err != nil {
+		return nil, fmt.Errorf("claim deadlines: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (change, error) {
+		c := change{known: true, actor: deciderSubject, action: "task.notice", occurredAt: now}
+		var text []byte
+		if err := row.Scan(&c.id, &text); err != nil {
+			return c, err
+		}
+		var err error
+		c.before, err = parseTask(c.id, text)
+		return c, err
+	})
+}
+
+// startSpans begins a trace for each task that a deadline is about to change, linked with the handover that made the task: six weeks lie
+// between them.
+func (s *Sweeper) startSpans(ctx context.Context, due []change) []trace.Span {
+	spans := make([]trace.Span, len(due))
+	for i, c := range due {
+		_, spans[i] = s.store.tracer.Start(ctx, "fire deadline", trace.WithNewRoot(), linkTo(c.before), trace.WithAttributes(taskAttributes(c.before)...))
+	}
+	return spans
+}
+
+// linkTo links a span with the handover that made the task.
+func linkTo(t pickup.Task) trace.SpanStartOption {
+	return trace.WithLinks(trace.Link{SpanContext: event.ParseTraceparent(t.Origin)})
+}
+
+// taskAttributes are the tags by which the six weeks of one handover are found in Jaeger.
+func taskAttributes(t pickup.Task) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		attribute.String("homeward.spell.id", t.SpellID),
+		attribute.String("homeward.task.id", t.TaskID),
+		attribute.String("homeward.reference", t.Reference),
+	}
+}
+
+func noticeKinds(fired []pickup.Notice) string {
+	detail := "notices="
+	for i, n := range fired {
+		if i > 0 {
+			detail += ","
+		}
+		detail += string(n.Kind)
+	}
+	return detail
+}

@@ -87,7 +87,12 @@ func reachable(dir string, who account, say func(string)) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
-	if canEnter(filepath.Dir(dir), who) {
+	above, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(above, filepath.Base(dir))
+	if canEnter(above, who) {
 		return dir, os.MkdirAll(dir, 0o755)
 	}
 	sum := sha256.Sum256([]byte(dir))

@@ -1,7 +1,6 @@
 package devinfra
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -222,43 +221,42 @@ func (c *Cluster) Command(ctx context.Context, log *os.File) (*exec.Cmd, error) 
 }
 
 // clearStaleLocks removes the lock files of a server that was killed. PostgreSQL does so itself unless its process id
-// has been given to another process of the same user meanwhile, as it is at once in a container.
+// has been given to another process of the same user meanwhile, as it soon is in a container. No file is touched while
+// any process of the cluster lives: a killed server's backends take a moment to notice, and must not meet a new one.
 func (c *Cluster) clearStaleLocks(ctx context.Context) error {
-	lock := filepath.Join(c.data(), "postmaster.pid")
+	if _, err := os.Stat("/proc/self/cwd"); err != nil {
+		return nil // only PostgreSQL itself can tell then
+	}
 	for {
-		text, err := os.ReadFile(lock)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		first, _, _ := bytes.Cut(text, []byte("\n"))
-		pid, err := strconv.Atoi(string(bytes.TrimSpace(first)))
-		if err != nil || !c.serves(pid) {
-			socket := filepath.Join(c.socketDir, fmt.Sprintf(".s.PGSQL.%d", c.port()))
-			for _, path := range []string{lock, socket, socket + ".lock"} {
-				if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-					return err
-				}
-			}
-			return nil
+		pid := c.processes()
+		if pid == "" {
+			break
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("another PostgreSQL (process %d) runs on %s: stop it first (kill -INT %d)", pid, c.data(), pid)
-		case <-time.After(50 * time.Millisecond):
+			return fmt.Errorf("another PostgreSQL (process %s) runs on %s: stop it first (kill -INT %s)", pid, c.data(), pid)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	socket := filepath.Join(c.dir, fmt.Sprintf(".s.PGSQL.%d", c.port()))
+	for _, path := range []string{filepath.Join(c.data(), "postmaster.pid"), socket, socket + ".lock"} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
-// serves reports whether process pid is a server on this cluster: its working folder is the cluster's.
-func (c *Cluster) serves(pid int) bool {
-	if _, err := os.Stat("/proc/self"); err != nil {
-		return syscall.Kill(pid, 0) == nil // no /proc: trust the process id alone, as PostgreSQL does
+// processes returns the first process of a server on this cluster, "" if there is none. They are known by their working
+// folder, which is the cluster's.
+func (c *Cluster) processes() (pid string) {
+	folders, _ := filepath.Glob("/proc/[0-9]*/cwd") // fails only for a malformed pattern
+	for _, link := range folders {
+		if folder, err := os.Readlink(link); err == nil && folder == c.data() {
+			return strings.Split(link, "/")[2]
+		}
 	}
-	folder, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-	return err == nil && folder == c.data()
+	return ""
 }
 
 // URL is what a program on this machine connects to a database with.

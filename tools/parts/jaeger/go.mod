@@ -1,3 +1,6 @@
+// Jaeger, for machines that have none: `GOWORK=off go build github.com/jaegertracing/jaeger/cmd/jaeger` in this folder.
+// A module of its own because of its 300 requirements. go.sum began as a copy of Jaeger's: with it alone the versions
+// that Jaeger was released with are found. The replaced sarama is the last one under its old name that still resolves.
 module github.com/homeward-care/homeward/tools/parts/jaeger
 
 go 1.26.8

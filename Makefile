@@ -7,7 +7,6 @@ GO      ?= go
 AGAINST ?= HEAD
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
-SERVICES := discharge-hub light-touch-assessment community-pickup reablement-capacity
 
 .PHONY: help run discharge why test bench check gen verify images chart clean need-go need-linux
 
@@ -47,14 +46,14 @@ verify: gen ## lint the contracts; they break nobody and the generated code is t
 	cd proto && PATH="$(BIN):$$PATH" buf breaking --against '../.git#ref=$(AGAINST),subdir=proto'
 	@test -z "$$(git status --porcelain -- proto/gen)" || { git status --short -- proto/gen; echo "the generated code differs from what is committed: commit it with the contracts"; exit 1; }
 
-images: ## a container image for each service (needs docker, podman or buildah)
-	@builder=$$(command -v docker || command -v podman || command -v buildah) || { echo "none of docker, podman and buildah is installed"; exit 1; }; \
-	for s in $(SERVICES); do $$builder build --build-arg SERVICE=$$s -f deploy/Dockerfile -t homeward/$$s . || exit 1; done
+images: need-go ## a container image for each service (needs docker, podman or buildah)
+	@deploy/images.sh
 
-chart: ## lint and render the chart (needs helm)
-	@command -v helm >/dev/null || { echo "helm is not installed: https://helm.sh/docs/intro/install"; exit 1; }
-	helm lint charts/homeward
-	helm template homeward charts/homeward >/dev/null
+chart: need-go ## lint the chart, and render it against its schema
+	@command -v helm >/dev/null || test -x "$(BIN)/helm" || { mkdir -p "$(BIN)"; echo "Building Helm, once (about 5 minutes) ..."; \
+		cd tools/parts/helm && GOWORK=off CGO_ENABLED=0 $(GO) build -trimpath -o "$(BIN)/helm" helm.sh/helm/v4/cmd/helm; }
+	PATH="$$PATH:$(BIN)" helm lint charts/homeward
+	PATH="$$PATH:$(BIN)" helm template homeward charts/homeward >/dev/null
 
 clean: ## remove everything that was made here, the data too
 	@if [ -e "$(HOMEWARD_STATE)/lock" ] && command -v flock >/dev/null && ! flock -n "$(HOMEWARD_STATE)/lock" true; then \

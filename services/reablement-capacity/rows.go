@@ -156,7 +156,6 @@ func (s *store) save(ctx context.Context, tx pgx.Tx, now time.Time, changes []ch
 		return nil
 	}
 	events := make([]event.Event, len(changes))
-	entries := make([]audit.Entry, len(changes))
 	for i, c := range changes {
 		data, err := proto.Marshal(needToProto(c.to))
 		if err != nil {
@@ -164,7 +163,6 @@ func (s *store) save(ctx context.Context, tx pgx.Tx, now time.Time, changes []ch
 		}
 		id := c.to.SpellID
 		events[i] = event.Event{Type: needType, ID: id, Key: id, OccurredAt: c.occurred, Trace: c.trace, Data: data}
-		entries[i] = audit.Entry{At: now, Actor: c.actor, Action: c.action, Record: id, Detail: c.detail(), Trace: c.trace}
 	}
 	if err := saveNeeds(ctx, tx, changes); err != nil {
 		return err
@@ -175,7 +173,16 @@ func (s *store) save(ctx context.Context, tx pgx.Tx, now time.Time, changes []ch
 	if _, err := outbox.Save(ctx, tx, now, events); err != nil {
 		return err
 	}
-	return audit.Append(ctx, tx, entries...)
+	return audit.Append(ctx, tx, entries(now, changes)...)
+}
+
+// entries are the audit rows of changes.
+func entries(now time.Time, changes []change) []audit.Entry {
+	all := make([]audit.Entry, len(changes))
+	for i, c := range changes {
+		all[i] = audit.Entry{At: now, Actor: c.actor, Action: c.action, Record: c.to.SpellID, Detail: c.detail(), Trace: c.trace}
+	}
+	return all
 }
 
 func saveNeeds(ctx context.Context, tx pgx.Tx, changes []change) error {

@@ -149,11 +149,14 @@ func (s *store) sweep(ctx context.Context, now time.Time) (freed int, err error)
 					from: n, to: reablement.Expire(n, now), actor: "service:" + name, action: "need.expire-hold", occurred: until,
 				})
 			default: // the service itself stays as it is; only its slot is free
-				over = append(over, change{from: n})
+				over = append(over, change{from: n, to: n, actor: "service:" + name, action: "need.free-slot"})
 			}
 		}
 		freed = len(expired) + len(over)
 		if err := freeSlots(ctx, tx, append(over, expired...)); err != nil {
+			return err
+		}
+		if err := audit.Append(ctx, tx, entries(now, over)...); err != nil {
 			return err
 		}
 		return s.save(ctx, tx, now, expired)

@@ -112,3 +112,35 @@ func anchors(text string) []string {
 	}
 	return found
 }
+
+var eventType = regexp.MustCompile(`\bhomeward\.[a-z]+\.[a-z]+\.v\d+\b`)
+
+// Catalogue finds event types that proto/README.md does not list, and such as it lists though nothing knows them. Integrators read it
+// before they read code.
+func Catalogue(t Tree) []string {
+	const catalogue = "proto/README.md"
+	used, listed := map[string]string{}, map[string]bool{}
+	for _, name := range slices.Concat(t.paths(".proto"), t.paths(".go")) {
+		if first, _, _ := strings.Cut(name, "/"); first != "proto" && first != "services" || generated(t[name]) {
+			continue
+		}
+		for _, found := range eventType.FindAllString(t[name], -1) {
+			used[found] = name
+		}
+	}
+	for _, found := range eventType.FindAllString(t[catalogue], -1) {
+		listed[found] = true
+	}
+	var found []string
+	for _, event := range sortedKeys(used) {
+		if !listed[event] {
+			found = append(found, fmt.Sprintf("%s speaks of %s, which %s does not list", used[event], event, catalogue))
+		}
+	}
+	for _, event := range sortedKeys(listed) {
+		if used[event] == "" {
+			found = append(found, fmt.Sprintf("%s lists %s, which nothing else knows", catalogue, event))
+		}
+	}
+	return found
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
 )
 
 // apart are folders whose modules hold build tools and foreign programs; their requirements must not touch the services'.
@@ -37,7 +38,7 @@ func (t Tree) modules() (map[string]*modfile.File, []string) {
 func Modules(t Tree) []string {
 	mods, found := t.modules()
 	type use struct{ version, file string }
-	goLine, versions := use{}, map[string]use{}
+	goLine, newest := use{}, map[string]use{}
 	for _, name := range t.paths("go.mod") {
 		dir := path.Dir(name)
 		mod := mods[dir]
@@ -63,16 +64,16 @@ func Modules(t Tree) []string {
 		}
 		found = append(found, siblings(mods, dir)...)
 		for _, r := range mod.Require {
-			if _, sibling := local(r.Mod.Path); sibling {
-				continue
+			if semver.Compare(r.Mod.Version, newest[r.Mod.Path].version) > 0 {
+				newest[r.Mod.Path] = use{r.Mod.Version, name}
 			}
-			was, seen := versions[r.Mod.Path]
-			if seen && was.version != r.Mod.Version {
-				found = append(found, fmt.Sprintf("%s: %s %s, but %s has %s: tests in the workspace would run with other versions than the binaries; `go work sync` makes them equal",
-					name, r.Mod.Path, r.Mod.Version, was.file, was.version))
-			}
-			if !seen {
-				versions[r.Mod.Path] = use{r.Mod.Version, name}
+		}
+	}
+	for _, dir := range sortedKeys(mods) {
+		for _, r := range mods[dir].Require {
+			if is := newest[r.Mod.Path]; !isApart(dir) && r.Mod.Version != is.version {
+				found = append(found, fmt.Sprintf("%s/go.mod: %s %s, but %s has %s: tests in the workspace would run with other versions than the binaries; `go work sync` makes them equal",
+					dir, r.Mod.Path, r.Mod.Version, is.file, is.version))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ var rules = map[string]func(Tree) []string{
 	"SQL asks for no time and no chance":            SQL,
 	"migrations only move forward":                  Migrations,
 	"documents lead somewhere":                      Documents,
+	"the catalogue of events is complete":           Catalogue,
 	"each service is one program":                   Programs,
 	"an image is one static program":                Dockerfile,
 }

@@ -124,6 +124,10 @@ var broken = map[string][]struct {
 		{"a target", Tree{"README.md": "`make fly`\n"}, "`make fly` is no target"},
 		{"a target in a block", Tree{"README.md": "```\n$ make fly\n```\n"}, "`make fly` is no target"},
 	},
+	"the catalogue of events is complete": {
+		{"an event that is not listed", Tree{"services/hub/a.go": goFile("hub", "const typ = \"homeward.hub.thing.v1\"\n")}, "services/hub/a.go speaks of homeward.hub.thing.v1"},
+		{"an event that is no more", Tree{"proto/README.md": "`homeward.hub.gone.v1`\n"}, "lists homeward.hub.gone.v1"},
+	},
 	"each service is one program": {
 		{"no program", Tree{"services/new/go.mod": "module x\n"}, "services/new has no services/new/cmd/new/main.go"},
 	},

@@ -111,7 +111,7 @@ func (l *mllpListener) handle(ctx context.Context, raw []byte) []byte {
 	))
 	defer span.End()
 	feed, known := discharge.Match(l.feeds, h.SendingApplication, h.SendingFacility)
-	m := inbound{Feed: feed.Key, Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known, Trace: span.SpanContext()}
+	m := inbound{Feed: feed.Key, Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known, Span: span}
 	if err := l.receive(ctx, m); err != nil {
 		span.SetStatus(codes.Error, "not stored")
 		return l.ack(h, hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError})
@@ -129,7 +129,7 @@ func (l *mllpListener) handle(ctx context.Context, raw []byte) []byte {
 // refuse keeps the bytes of what cannot be read, then rejects it.
 func (l *mllpListener) refuse(ctx context.Context, raw []byte, cause error) []byte {
 	h, _ := hl7.ParseHeader(raw) // as much of a header as there is
-	if err := l.receive(ctx, inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw}); err != nil {
+	if err := l.receive(ctx, inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Span: trace.SpanFromContext(ctx)}); err != nil {
 		return l.ack(h, hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError})
 	}
 	l.log.WarnContext(ctx, "message rejected: it cannot be read", "bytes", len(raw), "error", cause)

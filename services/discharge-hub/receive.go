@@ -30,7 +30,8 @@ type inbound struct {
 	Body      []byte
 	// Accepted messages are interpreted; the bytes of rejected ones are only kept.
 	Accepted bool
-	Trace    trace.SpanContext
+	// Span is the receipt's; the handover's trace begins with it.
+	Span trace.Span
 
 	digest     [sha256.Size]byte
 	receivedAt time.Time

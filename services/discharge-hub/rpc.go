@@ -45,7 +45,7 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 		return nil, err
 	}
 	err = s.receive(ctx, inbound{Feed: feed.Key, Format: formatRecordEvent, ControlID: req.GetMessageId(), Body: body, Accepted: true,
-		Trace: trace.SpanContextFromContext(ctx)})
+		Span: trace.SpanFromContext(ctx)})
 	if err != nil {
 		return nil, err
 	}

@@ -27,18 +27,18 @@ func (s *store) insertInbound(ctx context.Context, batch []*inbound) error {
 	feeds, formats, controls := make([]string, n), make([]string, n), make([]string, n)
 	digests, bodies, traces := make([][]byte, n), make([][]byte, n), make([]string, n)
 	received, accepted := make([]time.Time, n), make([]bool, n)
-	var first context.Context
+	var traced trace.Span
 	for i, m := range batch {
 		// PostgreSQL's text holds no NUL; the body, which does, is bytes.
 		feeds[i], formats[i], controls[i] = m.Feed, string(m.Format), string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(m.ControlID), []byte{0}, nil), nil))
-		digests[i], bodies[i], traces[i] = m.digest[:], m.Body, event.Traceparent(m.Trace)
+		digests[i], bodies[i], traces[i] = m.digest[:], m.Body, event.Traceparent(m.Span.SpanContext())
 		received[i], accepted[i] = m.receivedAt, m.Accepted
-		if first == nil && m.Trace.IsSampled() {
-			first = trace.ContextWithSpanContext(ctx, m.Trace)
+		if traced == nil && m.Span.IsRecording() {
+			traced = m.Span
 		}
 	}
-	if first != nil {
-		ctx = first
+	if traced != nil {
+		ctx = trace.ContextWithSpan(ctx, traced) // the commit that a batch shares is shown in the trace of its first message
 	}
 	_, err := s.db.Pool.Exec(ctx, `
 		WITH stored AS (

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -53,7 +55,8 @@ func Open(url string, o Options) (*DB, error) {
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	var tracers []pgx.QueryTracer
 	if o.Tracer != nil {
-		tracers = append(tracers, recordingOnly{otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Tracer), otelpgx.WithDisableConnectionDetailsInAttributes())})
+		tracers = append(tracers, recordingOnly{otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Tracer), otelpgx.WithSpanNameFunc(spanName),
+			otelpgx.WithDisableConnectionDetailsInAttributes(), otelpgx.WithDisableSQLStatementInAttributes())})
 	}
 	if o.Hooks.Before != nil {
 		tracers = append(tracers, hookTracer{o.Hooks.Before})
@@ -129,17 +132,36 @@ func (h hookTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Trac
 func (hookTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // recordingOnly keeps untraced work free of tracing's cost: without a recording span there is nothing to record on.
-type recordingOnly struct{ *otelpgx.Tracer }
+type recordingOnly struct{ traced *otelpgx.Tracer }
 
 func (r recordingOnly) TraceQueryStart(ctx context.Context, c *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx
 	}
-	return r.Tracer.TraceQueryStart(ctx, c, q)
+	return r.traced.TraceQueryStart(ctx, c, q)
 }
 
 func (r recordingOnly) TraceQueryEnd(ctx context.Context, c *pgx.Conn, q pgx.TraceQueryEndData) {
 	if trace.SpanFromContext(ctx).IsRecording() {
-		r.Tracer.TraceQueryEnd(ctx, c, q)
+		r.traced.TraceQueryEnd(ctx, c, q)
 	}
+}
+
+// The first table that a statement writes to, or else reads from. Keywords are in capitals, tables are not.
+var (
+	writes = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)`)
+	reads  = regexp.MustCompile(`\b(FROM) ([a-z_]+)`)
+)
+
+// spanName is the name of a statement's span: its operation and table, as OpenTelemetry's database conventions have it.
+func spanName(sql string) string {
+	if m := writes.FindStringSubmatch(sql); m != nil {
+		operation, _, _ := strings.Cut(m[1], " ")
+		return operation + " " + m[2]
+	}
+	if m := reads.FindStringSubmatch(sql); m != nil {
+		return "SELECT " + m[2]
+	}
+	word, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
+	return strings.ToUpper(word)
 }

@@ -96,6 +96,11 @@ func Dockerfile(t Tree) []string {
 	if copies != 1 {
 		found = append(found, fmt.Sprintf("%s: copies %d things: an image holds one program", name, copies))
 	}
+	for setting, why := range map[string]string{"CGO_ENABLED=0": "the program would need libraries that the image does not have", "GOWORK=off": "the program would not have the versions of its own go.mod"} {
+		if !strings.Contains(t["deploy/images.sh"], setting) {
+			found = append(found, fmt.Sprintf("deploy/images.sh builds without %s: %s", setting, why))
+		}
+	}
 	if !numericUser.MatchString(text) {
 		found = append(found, name+": has no numeric USER other than 0: Kubernetes can only tell from a number that it is not root")
 	}

@@ -19,6 +19,7 @@ var rules = map[string]func(Tree) []string{
 	"migrations only move forward":                  Migrations,
 	"documents lead somewhere":                      Documents,
 	"the catalogue of events is complete":           Catalogue,
+	"people in examples are made up":                People,
 	"each service is one program":                   Programs,
 	"an image is one static program":                Dockerfile,
 }

@@ -14,6 +14,7 @@ var sound = Tree{
 	"go.work":                              "go 1.26.8\n\nuse (\n\t./proto\n\t./services/hub\n\t./services/kit\n)\n",
 	"Makefile":                             "run: ## start\n\tgo run ./x\n",
 	"README.md":                            "# Home\n\n`make run`, [the hub](services/hub/README.md#what-it-is), `proto/go.mod`, `application/json`\n\n```\n$ make run\n```\n",
+	"deploy/images.sh":                     "GOWORK=off CGO_ENABLED=0 go build\n",
 	"deploy/Dockerfile":                    "FROM scratch\nARG SERVICE\nCOPY ${SERVICE} /service\nUSER 65532:65532\n",
 	"proto/go.mod":                         "module " + Prefix + "proto\n\ngo 1.26.8\n",
 	"services/kit/go.mod":                  "module " + Prefix + "services/kit\n\ngo 1.26.8\n\nrequire " + Prefix + "proto v0.0.0\n\nreplace " + Prefix + "proto => ../../proto\n",
@@ -22,6 +23,7 @@ var sound = Tree{
 	"services/hub/README.md":               "# Hub\n\n## What it is\n",
 	"services/hub/cmd/hub/main.go":         "// Command hub is the hub.\npackage main\n\nfunc main() {}\n",
 	"services/hub/migrations/0001_hub.sql": "-- +goose Up\nCREATE TABLE x (at timestamptz); -- not now()\n",
+	"services/hub/testdata/a.hl7":          "PID|1||9990000026^^^NHS|4444444444\n",
 	"services/hub/store.go":                "// Package hub keeps.\npackage hub\n\nconst q = `SELECT at FROM x WHERE at < $1`\n",
 }
 
@@ -128,6 +130,10 @@ var broken = map[string][]struct {
 		{"an event that is not listed", Tree{"services/hub/a.go": goFile("hub", "const typ = \"homeward.hub.thing.v1\"\n")}, "services/hub/a.go speaks of homeward.hub.thing.v1"},
 		{"an event that is no more", Tree{"proto/README.md": "`homeward.hub.gone.v1`\n"}, "lists homeward.hub.gone.v1"},
 	},
+	"people in examples are made up": {
+		// Put together here, so that this file does not hold one.
+		{"a number that could be issued", Tree{"e2e/testdata/a.hl7": "PID|1||943 476 " + "5919^^^NHS\n"}, "a.hl7:1: 9434765919 could be"},
+	},
 	"each service is one program": {
 		{"no program", Tree{"services/new/go.mod": "module x\n"}, "services/new has no services/new/cmd/new/main.go"},
 	},
@@ -136,6 +142,8 @@ var broken = map[string][]struct {
 		{"root", Tree{"deploy/Dockerfile": "FROM scratch\nARG SERVICE\nCOPY ${SERVICE} /service\nUSER root\n"}, "numeric USER"},
 		{"more than the program", Tree{"deploy/Dockerfile": "FROM scratch\nCOPY . /\nUSER 1\n"}, "only the service's program"},
 		{"two programs", Tree{"deploy/Dockerfile": "FROM scratch\nCOPY ${SERVICE} /a\nCOPY ${SERVICE} /b\nUSER 1\n"}, "copies 2"},
+		{"a program that needs libraries", Tree{"deploy/images.sh": "GOWORK=off go build\n"}, "CGO_ENABLED=0"},
+		{"versions of the workspace", Tree{"deploy/images.sh": "CGO_ENABLED=0 go build\n"}, "GOWORK=off"},
 		{"commands", Tree{"deploy/Dockerfile": sound["deploy/Dockerfile"] + "RUN true\n"}, "nothing in the image to run"},
 	},
 }

@@ -121,7 +121,7 @@ func Catalogue(t Tree) []string {
 	const catalogue = "proto/README.md"
 	used, listed := map[string]string{}, map[string]bool{}
 	for _, name := range slices.Concat(t.paths(".proto"), t.paths(".go")) {
-		if first, _, _ := strings.Cut(name, "/"); first != "proto" && first != "services" || generated(t[name]) {
+		if first, _, _ := strings.Cut(name, "/"); first != "proto" && first != "services" || generated(t[name]) || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		for _, found := range eventType.FindAllString(t[name], -1) {

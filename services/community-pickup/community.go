@@ -84,8 +84,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	st := &store{db: svc.DB, place: place, tracer: svc.TracerFor("community-pickup")}
-	sweeper := &Sweeper{store: st, Now: svc.Now, Elapsed: elapsed, Saved: svc.Saved.Raise, Log: svc.Log}
-	svc.Loop("sweep deadlines", sweeper.Step, sweepPoll, nil)
+	sw := &sweeper{store: st, now: svc.Now, elapsed: elapsed, saved: svc.Saved, log: svc.Log}
+	svc.Loop("sweep deadlines", sw.Step, sweepPoll, nil)
 
 	pickupv1.RegisterCommunityPickupServiceServer(svc.RPC, &server{store: st, now: svc.Now, saved: svc.Saved})
 	svc.Publish(Stream, &explain.Server{

@@ -12,18 +12,18 @@ import (
 
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/run"
 )
 
-// Sweeper fires the notices whose moment has come. A deadline is a column of its task, so that a sweep with nothing due costs one look
+// sweeper fires the notices whose moment has come. A deadline is a column of its task, so that a sweep with nothing due costs one look
 // into an index, however many tasks are open.
-type Sweeper struct {
+type sweeper struct {
 	store *store
-	// Now is the wall clock, Elapsed one that only runs: they tell a clock that was set from time that has passed.
-	Now     func() time.Time
-	Elapsed func() time.Duration
-	// Saved is called after a commit that saved events.
-	Saved func()
-	Log   *slog.Logger
+	// now is the wall clock, elapsed one that only runs: they tell a clock that was set from time that has passed.
+	now     func() time.Time
+	elapsed func() time.Duration
+	saved   run.Wake
+	log     *slog.Logger
 
 	lastNow     time.Time
 	lastElapsed time.Duration
@@ -39,15 +39,15 @@ const (
 
 // Step fires one batch. After a jump of the clock it fires nothing until the clock is back or the service is started again by somebody
 // who has looked.
-func (s *Sweeper) Step(ctx context.Context) (bool, error) {
-	now, elapsed := s.Now(), s.Elapsed()
+func (s *sweeper) Step(ctx context.Context) (bool, error) {
+	now, elapsed := s.now(), s.elapsed()
 	if s.lastNow.IsZero() {
 		s.lastNow, s.lastElapsed = now, elapsed
 	}
 	expected := s.lastNow.Add(elapsed - s.lastElapsed)
 	if now.After(expected.Add(clockSlack)) {
 		if !s.halted {
-			s.Log.ErrorContext(ctx, "alarm: the clock jumped ahead, no deadline fires; set the clock right, or restart this service if it is right now",
+			s.log.ErrorContext(ctx, "alarm: the clock jumped ahead, no deadline fires; set the clock right, or restart this service if it is right now",
 				"ahead_by", now.Sub(expected).String())
 		}
 		s.halted = true
@@ -79,7 +79,7 @@ func (s *Sweeper) Step(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("sweep deadlines: %w", err)
 	}
 	if fired > 0 {
-		s.Saved()
+		s.saved.Raise()
 	}
 	return fired == sweepBatch, nil
 }
@@ -105,7 +105,7 @@ func claimDue(ctx context.Context, tx pgx.Tx, now time.Time) ([]change, error) {
 
 // startSpans begins a trace for each task that a deadline is about to change, linked with the handover that made the task: six weeks lie
 // between them.
-func (s *Sweeper) startSpans(ctx context.Context, due []change) []trace.Span {
+func (s *sweeper) startSpans(ctx context.Context, due []change) []trace.Span {
 	spans := make([]trace.Span, len(due))
 	for i, c := range due {
 		_, spans[i] = s.store.tracer.Start(ctx, "fire deadline", trace.WithNewRoot(), linkTo(c.before), trace.WithAttributes(taskAttributes(c.before)...))

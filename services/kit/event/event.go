@@ -4,6 +4,7 @@ package event
 
 import (
 	"encoding/binary"
+	"regexp"
 	"strings"
 	"time"
 
@@ -45,6 +46,11 @@ func (e Event) Subject() string {
 	p := strings.Split(e.Type, ".")
 	return p[1] + "." + p[2] + "." + e.Key.String()
 }
+
+var validType = regexp.MustCompile(`^homeward\.[a-z0-9_-]+\.[a-z0-9_-]+\.v[0-9]+\z`)
+
+// ValidType reports whether a CloudEvents type has the form that Subject needs. Whatever comes from outside is checked by it.
+func ValidType(s string) bool { return validType.MatchString(s) }
 
 // NewerThan reports whether e is a later state than the given epoch and version.
 func (e Event) NewerThan(epoch int32, version int64) bool {

@@ -36,6 +36,8 @@ var grpcCodes = map[Kind]codes.Code{
 	Unavailable:     codes.Unavailable,
 }
 
+var internal = status.New(codes.Internal, "the service failed; its log has the cause under this trace")
+
 // Error is a fault. Its message is written for the caller and holds no personal data.
 type Error struct {
 	Kind  Kind
@@ -75,7 +77,11 @@ func Status(err error) *status.Status {
 	}
 	var f *Error
 	if errors.As(err, &f) {
-		s := status.New(grpcCodes[f.Kind], f.Error())
+		code, known := grpcCodes[f.Kind]
+		if !known { // the zero code would be OK
+			return internal
+		}
+		s := status.New(code, f.Error())
 		info := &errdetails.ErrorInfo{Reason: string(f.Kind), Domain: "homeward"}
 		if f.Field != "" {
 			info.Metadata = map[string]string{"field": f.Field}
@@ -94,5 +100,5 @@ func Status(err error) *status.Status {
 	if s, ok := status.FromError(err); ok {
 		return s
 	}
-	return status.New(codes.Internal, "the service failed; its log has the cause under this trace")
+	return internal
 }

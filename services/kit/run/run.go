@@ -38,10 +38,14 @@ func (l Loop) Run(ctx context.Context) error {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	for {
+		wake := l.Wake
+		if failures > 0 {
+			wake = nil // a busy service must not hammer what is away; the signal keeps until the rest is over
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.Wake:
+		case <-wake:
 		case <-rest.C:
 		}
 		for ctx.Err() == nil {

@@ -42,6 +42,8 @@ func Connect(c Config, log *slog.Logger) (*Bus, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		// A refused password may be a change that reaches the two sides one after the other: it must not end the connection for good.
+		nats.IgnoreAuthErrorAbort(),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		// Nothing is kept for a server that is away: PostgreSQL keeps it.
@@ -61,7 +63,9 @@ func Connect(c Config, log *slog.Logger) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NATS_URL: %w", err)
 	}
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1024))
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1024),
+		// Without it, a publication that is never acknowledged counts as pending until the next reconnect.
+		jetstream.WithPublishAsyncTimeout(publishWait))
 	if err != nil {
 		return nil, err
 	}
@@ -71,10 +75,12 @@ func Connect(c Config, log *slog.Logger) (*Bus, error) {
 // Close ends the connection.
 func (b *Bus) Close() { b.conn.Close() }
 
+var errAway = errors.New("not connected to NATS")
+
 // Ping reports whether the server answers.
 func (b *Bus) Ping(ctx context.Context) error {
 	if !b.conn.IsConnected() {
-		return errors.New("not connected to NATS")
+		return errAway
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -84,8 +90,16 @@ func (b *Bus) Ping(ctx context.Context) error {
 // maxAge is how long JetStream keeps events. Consumers that were away for longer are served by reconciliation.
 const maxAge = 14 * 24 * time.Hour
 
+// ensureStream makes the stream when it is not there. One that is there stays as its operator set it, replicas and limits included.
 func (b *Bus) ensureStream(ctx context.Context, stream string) error {
-	_, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := b.js.Stream(ctx, stream)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("find stream %s: %w", stream, err)
+	}
+	_, err = b.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:      stream,
 		Subjects:  []string{stream + ".>"},
 		Retention: jetstream.LimitsPolicy,

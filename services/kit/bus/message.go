@@ -84,8 +84,8 @@ func decode(h nats.Header, data []byte) (event.Event, error) {
 		Trace:      event.ParseTraceparent(h.Get(hTraceparent)),
 		Data:       data,
 	}
-	if e.Type == "" {
-		errs = append(errs, fmt.Errorf("header %s is missing", hType))
+	if !event.ValidType(e.Type) {
+		errs = append(errs, fmt.Errorf("header %s is not of the form homeward.<stream>.<aggregate>.v<n>", hType))
 	}
 	return e, errors.Join(errs...)
 }

@@ -41,6 +41,9 @@ const fetchWait = time.Second
 
 // Fetch returns what is there, at most max, waiting up to a second for the first.
 func (s *Subscription) Fetch(ctx context.Context, max int) ([]Delivery, error) {
+	if !s.bus.conn.IsConnected() {
+		return nil, errAway // the client would subscribe for an answer and leave the subscription behind
+	}
 	if err := s.ensure(ctx); err != nil {
 		return nil, err
 	}

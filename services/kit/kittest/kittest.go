@@ -43,14 +43,20 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Database returns the URL of a new database with the kit's tables and the service's.
-func Database(t testing.TB, migrations fs.FS) string {
+// EmptyDatabase returns the URL of a new database without any table.
+func EmptyDatabase(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
 	if err := server.CreateDatabases(t.Context(), name); err != nil {
 		t.Fatalf("create database: %v", err)
 	}
-	url := server.URL(name)
+	return server.URL(name)
+}
+
+// Database returns the URL of a new database with the kit's tables and the service's.
+func Database(t testing.TB, migrations fs.FS) string {
+	t.Helper()
+	url := EmptyDatabase(t)
 	if err := pg.Migrate(t.Context(), url, migrations, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatalf("migrate: %v", err)
 	}

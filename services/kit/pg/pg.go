@@ -74,6 +74,9 @@ func Open(url string, o Options) (*DB, error) {
 // Close waits for connections in use and closes the pool.
 func (db *DB) Close() { db.Pool.Close() }
 
+// rollbackLimit cuts off a rollback that hangs; the connection is closed then, which rolls back too.
+const rollbackLimit = 5 * time.Second
+
 // InTx runs f in a transaction. An error from f rolls back. An error from the commit leaves the outcome unknown: what f does must be
 // safe to repeat.
 func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
@@ -81,7 +84,11 @@ func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+		defer cancel()
+		_ = tx.Rollback(ctx) // does nothing after the commit
+	}()
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -101,15 +108,15 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.Pool.Ping(ctx)
 }
 
-// IsData reports whether the server refused the data or the statement itself: repeating the same cannot help. Everything else, lost
-// connections, deadlocks and shutdowns included, may pass.
+// IsData reports whether the server refused the data: repeating the same cannot help. Everything else may pass: lost connections,
+// deadlocks and shutdowns, and a table, column or right that is not there yet, as before a migration.
 func IsData(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) || len(e.Code) < 2 {
 		return false
 	}
 	switch e.Code[:2] {
-	case "22", "23", "42":
+	case "22", "23", "54": // data exception, integrity constraint violation, program limit exceeded
 		return true
 	}
 	return false

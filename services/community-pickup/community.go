@@ -93,9 +93,9 @@ func Run(ctx context.Context, cfg Config) error {
 		Own:        st.hops,
 	})
 	err = errors.Join(
-		svc.Consume("discharge", spellType, cfg.HubAddr, st.applyAll(readSpell)),
-		svc.Consume("assessment", assessmentType, cfg.AssessmentAddr, st.applyAll(readAssessment)),
-		svc.Consume("reablement", needType, cfg.ReablementAddr, st.applyAll(readNeed)),
+		svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.HubAddr, Handle: st.applyAll(readSpell)}),
+		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: st.applyAll(readAssessment)}),
+		svc.Consume(service.Edge{Stream: "reablement", Type: needType, Addr: cfg.ReablementAddr, Handle: st.applyAll(readNeed)}),
 	)
 	if err != nil {
 		return err

@@ -125,7 +125,7 @@ func TestDischargeBecomesOneTaskWithTeamDueDateAndReasons(t *testing.T) {
 	if got.GetReason() == "" || got.GetDueReason() == "" || got.GetRoute().GetText() == "" {
 		t.Errorf("a reason is missing: %v", got)
 	}
-	kittest.Eventually(t, "the confirmation is sent", func() bool { return c.count(t, `SELECT count(*) FROM outbox WHERE sent_at IS NULL`) == 0 })
+	kittest.Eventually(t, "the confirmation is sent", func() bool { return c.count(t, `SELECT count(*) FROM outbox_unsent`) == 0 })
 	if n := c.count(t, `SELECT count(*) FROM task`); n != 1 {
 		t.Errorf("%d tasks", n)
 	}

@@ -34,16 +34,11 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 		}
 	}
 	_, err := tx.Exec(ctx, `
-		WITH told AS (
-			SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::timestamptz[]) AS u (id, epoch, version, taken_at)
-		), locked AS MATERIALIZED (
-			SELECT id FROM spell WHERE id = ANY($1) ORDER BY id FOR UPDATE
-		)
+		WITH locked AS MATERIALIZED (SELECT id FROM spell WHERE id = ANY($1) ORDER BY id FOR UPDATE)
 		UPDATE spell s SET
 			delivered_at = CASE WHEN (s.delivered_epoch, s.delivered_version) = (t.epoch, t.version) THEN s.delivered_at ELSE $5 END,
-			delivered_epoch = t.epoch, delivered_version = t.version, taken_at = t.taken_at,
-			undelivered_since = CASE WHEN (o.epoch, o.version) = (t.epoch, t.version) THEN NULL ELSE coalesce(s.undelivered_since, $5) END
-		FROM locked l JOIN told t USING (id) JOIN outbox o USING (id)
+			delivered_epoch = t.epoch, delivered_version = t.version, taken_at = t.taken_at
+		FROM locked l JOIN unnest($1::uuid[], $2::int[], $3::bigint[], $4::timestamptz[]) AS t (id, epoch, version, taken_at) USING (id)
 		WHERE s.id = l.id AND (s.delivered_epoch, s.delivered_version) <= (t.epoch, t.version)`,
 		spells, epochs, versions, taken, now)
 	if err != nil {
@@ -52,10 +47,11 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 	return nil
 }
 
-// keepSnapshots applies events whose snapshot in the inbox is all that is needed of them.
-func keepSnapshots(context.Context, pgx.Tx, time.Time, []event.Event) error { return nil }
+// onlyKeep applies events of which nothing is needed but the snapshot that the inbox keeps.
+func onlyKeep(context.Context, pgx.Tx, time.Time, []event.Event) error { return nil }
 
-// chaser sends again what community-pickup has not confirmed, and raises the alarm when that lasts.
+// chaser finds the handovers that community-pickup has not confirmed within a minute, sends them again until it has, and raises the
+// alarm when that lasts.
 type chaser struct {
 	store *store
 	now   func() time.Time
@@ -67,32 +63,28 @@ const (
 	resendAfter = time.Minute
 	alarmAfter  = 15 * time.Minute
 	chaseBatch  = 1000
+	// chaseOverlap covers transactions that committed long after the time that they recorded.
+	chaseOverlap = 2 * time.Minute
 )
 
-// Step sends one batch again.
+// Step looks at what has become a minute old since the last look, and sends one batch again.
 func (c *chaser) Step(ctx context.Context) (bool, error) {
 	now := c.now()
-	var late int
+	var count int
 	var oldest time.Time
 	err := c.store.db.InTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT id, undelivered_since FROM spell WHERE undelivered_since < $1 ORDER BY undelivered_since LIMIT $2`, now.Add(-resendAfter), chaseBatch)
+		if err := findUndelivered(ctx, tx, now.Add(-resendAfter)); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT spell_id FROM undelivered ORDER BY since LIMIT $1`, chaseBatch)
 		if err != nil {
 			return err
 		}
-		var ids []uuid.UUID
-		var id uuid.UUID
-		var since time.Time
-		if _, err := pgx.ForEachRow(rows, []any{&id, &since}, func() error {
-			ids = append(ids, id)
-			if since.Before(now.Add(-alarmAfter)) {
-				late++
-				if oldest.IsZero() {
-					oldest = since
-				}
-			}
-			return nil
-		}); err != nil || len(ids) == 0 {
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT count(*), min(since) FROM undelivered`).Scan(&count, &oldest); err != nil {
 			return err
 		}
 		return outbox.Resend(ctx, tx, ids)
@@ -100,10 +92,34 @@ func (c *chaser) Step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("chase undelivered handovers: %w", err)
 	}
-	if late > 0 {
-		c.log.ErrorContext(ctx, "alarm: handovers are not delivered; see that community-pickup runs and is healthy",
-			"count_at_least", late, "oldest_since", oldest)
+	if count > 0 {
+		c.saved.Raise()
+		if oldest.Before(now.Add(-alarmAfter)) {
+			c.log.ErrorContext(ctx, "alarm: handovers are not delivered; see that community-pickup runs and is healthy", "count", count, "oldest_since", oldest)
+		}
 	}
-	c.saved.Raise()
 	return false, nil
+}
+
+// findUndelivered brings the list of undelivered spells up to date: those whose current version was recorded before the given moment and
+// is not confirmed come onto it, those that were confirmed leave it.
+func findUndelivered(ctx context.Context, tx pgx.Tx, before time.Time) error {
+	var until time.Time
+	if err := tx.QueryRow(ctx, `SELECT until FROM chased FOR UPDATE`).Scan(&until); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO undelivered (spell_id, since)
+		SELECT o.id, o.recorded_at FROM outbox o JOIN spell s USING (id)
+		WHERE o.recorded_at >= $1 AND o.recorded_at < $2 AND (s.delivered_epoch, s.delivered_version) <> (o.epoch, o.version)
+		ON CONFLICT (spell_id) DO NOTHING`, until.Add(-chaseOverlap), before); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		DELETE FROM undelivered u USING spell s, outbox o
+		WHERE s.id = u.spell_id AND o.id = u.spell_id AND (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version)`); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE chased SET until = greatest(until, $1)`, before)
+	return err
 }

@@ -169,11 +169,10 @@ func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error)
 		FROM exception WHERE spell_id = $1
 		UNION ALL
 		SELECT delivered_at, 'delivered', 'community-pickup holds epoch ' || delivered_epoch || ', version ' || delivered_version ||
-			CASE WHEN undelivered_since IS NULL THEN '' ELSE '; a newer version is not confirmed yet' END, ''
-		FROM spell WHERE id = $1 AND delivered_at IS NOT NULL
+			CASE WHEN (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version) THEN '' ELSE '; a newer version is not confirmed yet' END, ''
+		FROM spell s JOIN outbox o USING (id) WHERE id = $1 AND delivered_at IS NOT NULL
 		UNION ALL
-		SELECT undelivered_since, 'undelivered', 'community-pickup has not confirmed the current version; it is sent again every minute', ''
-		FROM spell WHERE id = $1 AND undelivered_since IS NOT NULL
+		SELECT since, 'undelivered', 'community-pickup has not confirmed the current version; it is sent again', '' FROM undelivered WHERE spell_id = $1
 		UNION ALL
 		SELECT taken_at, 'taken', 'a worker in the team has it', '' FROM spell WHERE id = $1 AND taken_at IS NOT NULL`, spell)
 	if err != nil {

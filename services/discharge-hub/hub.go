@@ -97,8 +97,8 @@ func Run(ctx context.Context, cfg Config) error {
 	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: st.hops})
 	err = errors.Join(
-		svc.Consume("pickup", taskType, cfg.PickupAddr, st.applyTasks),
-		svc.Consume("assessment", assessmentType, cfg.AssessmentAddr, keepSnapshots),
+		svc.Consume(service.Edge{Stream: "pickup", Type: taskType, Addr: cfg.PickupAddr, Handle: st.applyTasks}),
+		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: onlyKeep, KeepData: true}),
 	)
 	if err != nil {
 		return err

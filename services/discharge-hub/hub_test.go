@@ -147,7 +147,7 @@ func TestMessageIsStoredAcknowledgedFoldedAndPublished(t *testing.T) {
 	if resp.GetDeliveredAt() != nil {
 		t.Error("delivered, though nobody has confirmed it")
 	}
-	kittest.Eventually(t, "the event is sent", func() bool { return h.count(t, `SELECT count(*) FROM outbox WHERE sent_at IS NULL`) == 0 })
+	kittest.Eventually(t, "the event is sent", func() bool { return h.count(t, `SELECT count(*) FROM outbox_unsent`) == 0 })
 }
 
 func (h *hub) handover(t *testing.T, controlID string) (resp *dischargev1.GetHandoverResponse) {

@@ -181,7 +181,7 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	for _, r := range usable {
 		newest[r.spell] = r
 	}
-	spells, err := lockSpells(ctx, tx, now, usable)
+	spells, err := lockSpells(ctx, tx, usable)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,6 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		return nil, err
 	}
 	var changed []event.Event
-	var unchanged []uuid.UUID
 	var exceptions []newException
 	people := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
@@ -214,7 +213,6 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		}
 		exceptions = append(exceptions, contradictions(id, state, facts[id])...)
 		if slices.Equal(published[id], data) {
-			unchanged = append(unchanged, id)
 			continue
 		}
 		r := newest[id]
@@ -225,9 +223,6 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		changed = append(changed, e)
 	}
 	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
-		return nil, err
-	}
-	if err := settleUnchanged(ctx, tx, unchanged); err != nil {
 		return nil, err
 	}
 	return exceptions, savePeople(ctx, tx, people)

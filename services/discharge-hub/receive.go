@@ -49,7 +49,7 @@ type receiver struct {
 }
 
 const (
-	storers      = 4
+	storers      = 2
 	storeBatch   = 256
 	storeTimeout = 10 * time.Second
 )

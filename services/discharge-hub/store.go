@@ -95,7 +95,7 @@ func dropPending(ctx context.Context, tx pgx.Tx, id int64) error {
 
 // lockSpells makes or locks the rows of the spells that the messages are about, in the order of their ids, and returns those ids. Whoever
 // folds a spell holds its row, so that no fold misses another's fact.
-func lockSpells(ctx context.Context, tx pgx.Tx, now time.Time, usable []*reading) ([]uuid.UUID, error) {
+func lockSpells(ctx context.Context, tx pgx.Tx, usable []*reading) ([]uuid.UUID, error) {
 	received := make(map[uuid.UUID]time.Time, len(usable))
 	for _, r := range usable {
 		if r.ReceivedAt.After(received[r.spell]) {
@@ -112,29 +112,12 @@ func lockSpells(ctx context.Context, tx pgx.Tx, now time.Time, usable []*reading
 		references[i], times[i] = discharge.Reference(id.String()), received[id]
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO spell AS s (id, reference, received_at, undelivered_since)
-		SELECT id, reference, received_at, $4 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS u (id, reference, received_at)
-		ON CONFLICT (id) DO UPDATE SET received_at = greatest(s.received_at, excluded.received_at),
-			undelivered_since = coalesce(s.undelivered_since, excluded.undelivered_since)`,
-		ids, references, times, now)
+		INSERT INTO spell AS s (id, reference, received_at) SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[])
+		ON CONFLICT (id) DO UPDATE SET received_at = greatest(s.received_at, excluded.received_at)`, ids, references, times)
 	if err != nil {
 		return nil, fmt.Errorf("lock spells: %w", err)
 	}
 	return ids, nil
-}
-
-// settleUnchanged takes back the mark `undelivered` from spells whose fold came to what is delivered already.
-func settleUnchanged(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	_, err := tx.Exec(ctx, `
-		UPDATE spell s SET undelivered_since = NULL FROM outbox o
-		WHERE s.id = ANY($1) AND o.id = s.id AND (o.epoch, o.version) = (s.delivered_epoch, s.delivered_version)`, ids)
-	if err != nil {
-		return fmt.Errorf("settle spells: %w", err)
-	}
-	return nil
 }
 
 // storedFact is a fact with the message that said it.

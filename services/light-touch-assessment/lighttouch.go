@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -45,7 +46,7 @@ func Run(ctx context.Context, cfg Config) error {
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} },
 		Own:        st.explain,
 	})
-	if err := svc.Consume("discharge", spellType, cfg.DischargeHubAddr, st.followSpells); err != nil {
+	if err := svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}); err != nil {
 		return err
 	}
 	assessmentv1.RegisterLightTouchAssessmentServiceServer(svc.RPC, &server{

@@ -158,7 +158,7 @@ func (w *world) published(spell string) (*assessmentv1.Assessment, int64, bool) 
 	var data []byte
 	var version int64
 	var sent bool
-	err := w.db.Pool.QueryRow(w.t.Context(), `SELECT data, version, sent_at IS NOT NULL FROM outbox WHERE id = $1 AND key = $1 AND type = $2`,
+	err := w.db.Pool.QueryRow(w.t.Context(), `SELECT data, version, NOT EXISTS (SELECT 1 FROM outbox_unsent u WHERE u.id = outbox.id) FROM outbox WHERE id = $1 AND key = $1 AND type = $2`,
 		spell, "homeward.assessment.assessment.v1").Scan(&data, &version, &sent)
 	if err != nil {
 		w.t.Fatal(err)

@@ -46,10 +46,10 @@ func Run(ctx context.Context, cfg Config) error {
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} },
 		Own:        st.explain,
 	})
-	if err := svc.Consume("discharge", spellType, cfg.DischargeHubAddr, st.followSpells); err != nil {
+	if err := svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}); err != nil {
 		return err
 	}
-	if err := svc.Consume("assessment", assessmentType, cfg.LightTouchAssessmentAddr, keepAssessments); err != nil {
+	if err := svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.LightTouchAssessmentAddr, Handle: keepAssessments, KeepData: true}); err != nil {
 		return err
 	}
 	svc.Loop("sweep slots", sweep(st, svc.Now, svc.Saved), sweepPoll, nil)

@@ -117,7 +117,7 @@ func TestANeedGoesFromRequestToStart(t *testing.T) {
 	var data []byte
 	var version int64
 	kittest.Eventually(t, "the event is sent", func() bool {
-		return w.db.Pool.QueryRow(ctx, `SELECT data, version FROM outbox WHERE id = $1 AND key = $1 AND type = 'homeward.reablement.need.v1' AND sent_at IS NOT NULL`,
+		return w.db.Pool.QueryRow(ctx, `SELECT data, version FROM outbox WHERE id = $1 AND key = $1 AND type = 'homeward.reablement.need.v1' AND NOT EXISTS (SELECT 1 FROM outbox_unsent u WHERE u.id = outbox.id)`,
 			spell).Scan(&data, &version) == nil
 	})
 	var published reablementv1.Need

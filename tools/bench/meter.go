@@ -102,14 +102,16 @@ func (m *meter) waitConfirmed(ctx context.Context) error {
 	defer cancel()
 	for {
 		var open bool
-		err := m.hub.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM inbound_pending) OR EXISTS (SELECT 1 FROM spell WHERE undelivered_since IS NOT NULL)`).Scan(&open)
+		err := m.hub.QueryRow(ctx, `
+			SELECT EXISTS (SELECT 1 FROM inbound_pending) OR EXISTS (SELECT 1 FROM outbox_unsent)
+				OR EXISTS (SELECT 1 FROM spell s JOIN outbox o USING (id) WHERE (s.delivered_epoch, s.delivered_version) <> (o.epoch, o.version))`).Scan(&open)
 		if err != nil {
 			return fmt.Errorf("wait for confirmations: %w", err)
 		}
 		if !open {
 			return nil
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

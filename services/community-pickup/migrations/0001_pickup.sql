@@ -10,7 +10,7 @@ CREATE TABLE task (
     -- The next moment at which a notice is to fire; null when none is to come.
     next_deadline timestamptz,
     task          json NOT NULL
-);
+) WITH (toast_tuple_target = 8160); -- a task is some 2 kB: it is not worth compressing
 CREATE INDEX task_reference ON task (reference);
 CREATE INDEX task_deadline ON task (next_deadline) WHERE next_deadline IS NOT NULL;
 CREATE INDEX task_open ON task (team, due_at, id) WHERE progress IN ('untaken', 'taken', 'picked-up');

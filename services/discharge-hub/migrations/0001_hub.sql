@@ -30,19 +30,29 @@ CREATE TABLE fact (
 );
 CREATE INDEX fact_spell ON fact (spell_id);
 
--- One row for each spell: how far its handover is. Its state is the fold of its facts, and stands in the outbox.
+-- One row for each spell: how far its handover is. Its state is the fold of its facts, and stands in the outbox. The confirmation
+-- changes no indexed column, and finds room beside the row.
 CREATE TABLE spell (
     id                uuid PRIMARY KEY,
     reference         text NOT NULL,
     received_at       timestamptz NOT NULL,   -- of the newest message
-    undelivered_since timestamptz,            -- null when community-pickup has confirmed the current version
     delivered_epoch   integer NOT NULL DEFAULT 0,
     delivered_version bigint NOT NULL DEFAULT 0,
-    delivered_at      timestamptz,
+    delivered_at      timestamptz,            -- when community-pickup confirmed that version
     taken_at          timestamptz
-);
+) WITH (fillfactor = 60);
 CREATE INDEX spell_reference ON spell (reference);
-CREATE INDEX spell_undelivered ON spell (undelivered_since) WHERE undelivered_since IS NOT NULL;
+
+-- The spells whose current version was not confirmed within a minute, until it is; and up to when that has been looked into.
+CREATE TABLE undelivered (
+    spell_id uuid PRIMARY KEY,
+    since    timestamptz NOT NULL
+);
+CREATE TABLE chased (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single), -- one row
+    until  timestamptz NOT NULL
+);
+INSERT INTO chased (until) VALUES ('1970-01-01Z');
 
 -- Who the person of a spell is (discharge.Person): the only place with names.
 CREATE TABLE person (

@@ -3,9 +3,9 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/homeward-care/homeward/services/kit/event"
@@ -26,18 +26,33 @@ type Delivery struct {
 type Subscription struct {
 	bus      *Bus
 	stream   string
-	types    []string
-	consumer jetstream.Consumer
+	subjects []string
+	flow     *flow // nil until the consumer is there, and when it was lost
+}
+
+// flow is a consumer from which the server keeps sending.
+type flow struct {
+	consuming jetstream.ConsumeContext
+	messages  chan jetstream.Msg
+	broken    chan error
+	dropped   chan struct{} // closed when nobody takes messages any more
 }
 
 // Subscribe returns the durable consumer `<service>` of another service's stream. With subjects it brings only those, for instance
 // `pickup.task.>`.
 func (b *Bus) Subscribe(stream string, subjects ...string) *Subscription {
-	return &Subscription{bus: b, stream: stream, types: subjects}
+	return &Subscription{bus: b, stream: stream, subjects: subjects}
 }
 
-// fetchWait is how long Fetch waits for a first message; it bounds how long a stopping service waits for its consumers.
-const fetchWait = time.Second
+const (
+	// fetchWait is how long Fetch waits for a first message; it bounds how long a stopping service waits for its consumers.
+	fetchWait = time.Second
+	// inFlight bounds what the server has sent and we have not taken.
+	inFlight = 1024
+	// pullExpiry and pullHeartbeat bound how long a consumer that is gone goes unnoticed: two heartbeats.
+	pullExpiry    = 5 * time.Second
+	pullHeartbeat = time.Second
+)
 
 // Fetch returns what is there, at most max, waiting up to a second for the first.
 func (s *Subscription) Fetch(ctx context.Context, max int) ([]Delivery, error) {
@@ -47,41 +62,37 @@ func (s *Subscription) Fetch(ctx context.Context, max int) ([]Delivery, error) {
 	if err := s.ensure(ctx); err != nil {
 		return nil, err
 	}
-	first, err := s.take(s.consumer.Fetch(1, jetstream.FetchMaxWait(fetchWait)))
-	if err != nil || len(first) == 0 || max == 1 {
-		return first, err
+	var taken []Delivery
+	wait := time.NewTimer(fetchWait)
+	defer wait.Stop()
+	select {
+	case m := <-s.flow.messages:
+		taken = append(taken, delivery(m))
+	case err := <-s.flow.broken:
+		// What was sent and not taken is sent again after its time.
+		close(s.flow.dropped)
+		s.flow.consuming.Stop()
+		s.flow = nil
+		return nil, fmt.Errorf("consume %s: %w", s.stream, err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-wait.C:
+		return nil, nil
 	}
-	rest, err := s.take(s.consumer.FetchNoWait(max - 1))
-	if err != nil {
-		// What came first is worth applying; the error will come again.
-		return first, nil
-	}
-	return append(first, rest...), nil
-}
-
-func (s *Subscription) take(batch jetstream.MessageBatch, err error) ([]Delivery, error) {
-	if err == nil {
-		var taken []Delivery
-		for m := range batch.Messages() {
+	for len(taken) < max {
+		select {
+		case m := <-s.flow.messages:
 			taken = append(taken, delivery(m))
-		}
-		err = batch.Error()
-		if len(taken) > 0 {
+		default:
 			return taken, nil
 		}
 	}
-	if err == nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-		return nil, nil
-	}
-	if missing(err) {
-		s.consumer = nil
-	}
-	return nil, err
+	return taken, nil
 }
 
 // ensure finds or makes the stream and the durable consumer. The consumer makes the stream too, so that services start in any order.
 func (s *Subscription) ensure(ctx context.Context) error {
-	if s.consumer != nil {
+	if s.flow != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
@@ -91,7 +102,7 @@ func (s *Subscription) ensure(ctx context.Context) error {
 	}
 	c, err := s.bus.js.CreateOrUpdateConsumer(ctx, s.stream, jetstream.ConsumerConfig{
 		Durable:        s.bus.name,
-		FilterSubjects: s.types,
+		FilterSubjects: s.subjects,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        30 * time.Second,
 		// Only our own code gives up on an event, by burying it.
@@ -99,9 +110,29 @@ func (s *Subscription) ensure(ctx context.Context) error {
 		MaxAckPending: 4096,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("create consumer of %s: %w", s.stream, err)
 	}
-	s.consumer = c
+	f := &flow{messages: make(chan jetstream.Msg, inFlight), broken: make(chan error, 1), dropped: make(chan struct{})}
+	f.consuming, err = c.Consume(
+		func(m jetstream.Msg) {
+			select {
+			case f.messages <- m:
+			case <-f.dropped:
+			}
+		},
+		jetstream.PullMaxMessages(inFlight), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			if missing(err) || errors.Is(err, jetstream.ErrNoHeartbeat) {
+				select {
+				case f.broken <- err:
+				default:
+				}
+			}
+		}))
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", s.stream, err)
+	}
+	s.flow = f
 	return nil
 }
 

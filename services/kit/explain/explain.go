@@ -40,8 +40,10 @@ func (s *Server) ExplainHandover(ctx context.Context, req *opsv1.ExplainHandover
 	rows, err := s.DB.Pool.Query(ctx, `
 		SELECT applied_at, 'event applied', type, epoch, version, traceparent, 0, '', applied_at FROM inbox WHERE id = ANY($1)
 		UNION ALL
-		SELECT coalesce(sent_at, recorded_at), CASE WHEN sent_at IS NULL THEN 'event unsent' ELSE 'event sent' END,
-			type, epoch, version, traceparent, attempts, last_error, recorded_at FROM outbox WHERE id = ANY($1)
+		SELECT recorded_at, CASE WHEN u.attempts IS NULL THEN 'event sent' ELSE 'event unsent' END,
+			type, epoch, version, traceparent, coalesce(u.attempts, 0), coalesce(u.last_error, ''), recorded_at
+		FROM outbox LEFT JOIN (SELECT id, max(attempts) AS attempts, max(last_error) AS last_error FROM outbox_unsent GROUP BY id) u USING (id)
+		WHERE id = ANY($1)
 		UNION ALL
 		SELECT last_at, 'event buried', type, epoch, version, '', attempts, error, first_at FROM dead_letter WHERE id = ANY($1)`, ids)
 	if err != nil {

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,9 +32,11 @@ type Handler func(ctx context.Context, tx pgx.Tx, now time.Time, fresh []event.E
 type Inbox struct {
 	DB     *pg.DB
 	Handle Handler
-	Now    func() time.Time
-	Tracer trace.Tracer
-	Log    *slog.Logger
+	// KeepData keeps the newest snapshots' data, for a service that derives from them later. Others keep versions only.
+	KeepData bool
+	Now      func() time.Time
+	Tracer   trace.Tracer
+	Log      *slog.Logger
 }
 
 // ErrPoison marks an error that no repetition can mend, for instance data that is not the protobuf message its type names.
@@ -45,6 +49,11 @@ func (in *Inbox) Apply(ctx context.Context, events []event.Event) error {
 	events = event.Newest(events)
 	if len(events) == 0 {
 		return nil
+	}
+	for i := range events {
+		if events[i].Data == nil { // an empty message; to the database nil would be NULL
+			events[i].Data = []byte{}
+		}
 	}
 	slices.SortFunc(events, func(a, b event.Event) int {
 		if c := bytes.Compare(a.ID[:], b.ID[:]); c != 0 {
@@ -59,6 +68,10 @@ func (in *Inbox) Apply(ctx context.Context, events []event.Event) error {
 		}
 	}()
 	err := in.applyInTx(ctx, events)
+	if len(events) == 1 && pg.IsData(err) {
+		// Another worker may have inserted the same row a moment earlier: that is seen the second time.
+		err = in.applyInTx(ctx, events)
+	}
 	if err == nil || !isContent(err) {
 		return err
 	}
@@ -78,16 +91,27 @@ func isContent(err error) bool { return errors.Is(err, ErrPoison) || pg.IsData(e
 func (in *Inbox) applyInTx(ctx context.Context, events []event.Event) error {
 	return in.DB.InTx(ctx, func(tx pgx.Tx) error {
 		now := in.Now()
-		fresh, err := fence(ctx, tx, now, events)
+		fresh, err := in.fence(ctx, tx, now, events)
 		if err != nil || len(fresh) == 0 {
 			return err
 		}
-		return in.Handle(ctx, tx, now, fresh)
+		return in.handle(ctx, tx, now, fresh)
 	})
 }
 
+// handle takes a panic of the handler for poison: the event that caused it would otherwise end the service again after every start.
+func (in *Inbox) handle(ctx context.Context, tx pgx.Tx, now time.Time, fresh []event.Event) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			in.Log.ErrorContext(ctx, "panic in a handler", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: the handler panicked", ErrPoison)
+		}
+	}()
+	return in.Handle(ctx, tx, now, fresh)
+}
+
 // fence stores the events that are newer than what was applied and returns those.
-func fence(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) ([]event.Event, error) {
+func (in *Inbox) fence(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) ([]event.Event, error) {
 	n := len(events)
 	ids, types, keys := make([]uuid.UUID, n), make([]string, n), make([]uuid.UUID, n)
 	epochs, versions := make([]int32, n), make([]int64, n)
@@ -95,7 +119,10 @@ func fence(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) 
 	traces, data := make([]string, n), make([][]byte, n)
 	for i, e := range events {
 		ids[i], types[i], keys[i], epochs[i], versions[i] = e.ID, e.Type, e.Key, e.Epoch, e.Version
-		occurred[i], recorded[i], traces[i], data[i] = e.OccurredAt, e.RecordedAt, event.Traceparent(e.Trace), e.Data
+		occurred[i], recorded[i], traces[i], data[i] = e.OccurredAt, e.RecordedAt, event.Traceparent(e.Trace), []byte{}
+		if in.KeepData {
+			data[i] = e.Data
+		}
 	}
 	rows, err := tx.Query(ctx, `
 		INSERT INTO inbox AS i (id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data, applied_at)
@@ -133,13 +160,18 @@ func (in *Inbox) bury(ctx context.Context, e event.Event, cause error) error {
 		INSERT INTO dead_letter AS d (id, type, key, epoch, version, data, error, attempts, first_at, last_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)
 		ON CONFLICT (id, type, epoch, version) DO UPDATE SET error = excluded.error, attempts = d.attempts + 1, last_at = excluded.last_at`,
-		e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, cause.Error(), now)
+		e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, storable(cause.Error()), now)
 	if err != nil {
 		return fmt.Errorf("bury event: %w", err)
 	}
 	in.Log.ErrorContext(ctx, "event buried: it could not be applied and waits for a person", "type", e.Type, "id", e.ID, "epoch", e.Epoch,
 		"version", e.Version, "error", cause)
 	return nil
+}
+
+// storable makes of an error's text what PostgreSQL takes: an event that could not even be buried would hold up all others.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 
 // startSpans starts a consumer span for each sampled event as the child of what it carries, and lets the event carry the span. The first

@@ -45,5 +45,5 @@ func (c *Consumer) Step(ctx context.Context) (bool, error) {
 	for _, d := range deliveries {
 		d.Ack()
 	}
-	return true, nil
+	return len(deliveries) == consumeBatch, nil
 }

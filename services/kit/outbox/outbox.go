@@ -32,14 +32,19 @@ func Save(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) (
 		occurred[i], traces[i], data[i] = e.OccurredAt, event.Traceparent(e.Trace), e.Data
 	}
 	rows, err := tx.Query(ctx, `
-		INSERT INTO outbox AS o (id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data)
-		SELECT id, type, key, (SELECT epoch FROM epoch), 1, occurred_at, $7, traceparent, data
-		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::text[], $6::bytea[])
-			AS u (id, type, key, occurred_at, traceparent, data)
-		ON CONFLICT (id) DO UPDATE SET
-			epoch = excluded.epoch, version = o.version + 1, occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at,
-			traceparent = excluded.traceparent, data = excluded.data, sent_at = NULL, attempts = 0, last_error = ''
-		RETURNING id, epoch, version`,
+		WITH saved AS (
+			INSERT INTO outbox AS o (id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data)
+			SELECT id, type, key, (SELECT epoch FROM epoch), 1, occurred_at, $7, traceparent, data
+			FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::text[], $6::bytea[])
+				AS u (id, type, key, occurred_at, traceparent, data)
+			ON CONFLICT (id) DO UPDATE SET
+				epoch = excluded.epoch, version = o.version + 1, occurred_at = excluded.occurred_at,
+				recorded_at = excluded.recorded_at, traceparent = excluded.traceparent, data = excluded.data
+			RETURNING id, epoch, version
+		), queued AS (
+			INSERT INTO outbox_unsent (id) SELECT id FROM saved
+		)
+		SELECT id, epoch, version FROM saved`,
 		ids, types, keys, occurred, traces, data, now)
 	if err != nil {
 		return nil, fmt.Errorf("save outbox: %w", err)
@@ -61,20 +66,11 @@ func Save(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) (
 	return events, nil
 }
 
-const columns = `id, type, key, epoch, version, occurred_at, recorded_at, traceparent, data`
-
-func scan(row pgx.CollectableRow) (event.Event, error) {
-	var e event.Event
-	var traceparent string
-	err := row.Scan(&e.ID, &e.Type, &e.Key, &e.Epoch, &e.Version, &e.OccurredAt, &e.RecordedAt, &traceparent, &e.Data)
-	e.Trace = event.ParseTraceparent(traceparent)
-	return e, err
-}
-
-// Resend marks aggregates unsent, so that the relay publishes their current snapshots again.
+// Resend queues the current snapshots of aggregates again, unless they wait already.
 func Resend(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	if _, err := tx.Exec(ctx, `UPDATE outbox SET sent_at = NULL WHERE id = ANY($1)`, ids); err != nil {
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO outbox_unsent (id) SELECT id FROM outbox o
+		WHERE id = ANY($1) AND NOT EXISTS (SELECT 1 FROM outbox_unsent u WHERE u.id = o.id)`, ids); err != nil {
 		return fmt.Errorf("resend outbox: %w", err)
 	}
 	return nil

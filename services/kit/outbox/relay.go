@@ -23,6 +23,9 @@ const relayBatch = 512
 // harmless, only wasteful.
 const relayLock = 0x686f6d65
 
+// lockCheck is how often the relay looks whether it still holds its lock.
+const lockCheck = time.Second
+
 // Relay hands the unsent snapshots of one database to the bus.
 type Relay struct {
 	DB *pg.DB
@@ -31,7 +34,15 @@ type Relay struct {
 	Now     func() time.Time
 	Tracer  trace.Tracer
 
-	lock *pgxpool.Conn // the session that holds the advisory lock
+	lock    *pgxpool.Conn // the session that holds the advisory lock
+	checked time.Time     // when it was last known to
+}
+
+// unsent is what one batch takes from the queue.
+type unsent struct {
+	seqs   []int64       // every row of the queue that was taken
+	events []event.Event // the current snapshot of each aggregate in them
+	of     []int         // for each row the index of its event
 }
 
 // Step sends one batch.
@@ -39,53 +50,79 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 	if held, err := r.hold(ctx); err != nil || !held {
 		return false, err
 	}
-	rows, err := r.DB.Pool.Query(ctx, `SELECT `+columns+` FROM outbox WHERE sent_at IS NULL ORDER BY recorded_at LIMIT $1`, relayBatch)
-	if err != nil {
-		return false, fmt.Errorf("read outbox: %w", err)
+	batch, err := r.read(ctx)
+	if err != nil || len(batch.events) == 0 {
+		return false, err
 	}
-	events, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return false, fmt.Errorf("read outbox: %w", err)
-	}
-	if len(events) == 0 {
-		return false, nil
-	}
-	spans := r.startSpans(ctx, events)
-	results := r.Publish(ctx, events)
-	var sentIDs, failedIDs []uuid.UUID
-	var sentVersions, failedVersions []int64
+	spans := r.startSpans(ctx, batch.events)
+	results := r.Publish(ctx, batch.events)
 	var failure error
-	for i, e := range events {
-		if results[i] != nil {
-			failure = results[i]
-			failedIDs, failedVersions = append(failedIDs, e.ID), append(failedVersions, e.Version)
-		} else {
-			sentIDs, sentVersions = append(sentIDs, e.ID), append(sentVersions, e.Version)
+	failures := 0
+	for i, err := range results {
+		if err != nil {
+			failure = err
+			failures++
 		}
 		if spans[i] != nil {
-			if results[i] != nil {
-				spans[i].RecordError(results[i])
+			if err != nil {
+				spans[i].RecordError(err)
 			}
 			spans[i].End()
 		}
 	}
-	// A version that was saved while this one was on the way stays unsent.
-	if len(sentIDs) > 0 {
-		if _, err := r.DB.Pool.Exec(ctx, `
-			UPDATE outbox o SET sent_at = $3, last_error = '' FROM unnest($1::uuid[], $2::bigint[]) AS u (id, version)
-			WHERE o.id = u.id AND o.version = u.version AND o.sent_at IS NULL`, sentIDs, sentVersions, r.Now()); err != nil {
+	var sent, failed []int64
+	for i, seq := range batch.seqs {
+		if results[batch.of[i]] == nil {
+			sent = append(sent, seq)
+		} else {
+			failed = append(failed, seq)
+		}
+	}
+	if len(sent) > 0 {
+		if _, err := r.DB.Pool.Exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent); err != nil {
 			return true, fmt.Errorf("mark outbox sent: %w", err)
 		}
 	}
-	if len(failedIDs) > 0 {
-		if _, err := r.DB.Pool.Exec(ctx, `
-			UPDATE outbox o SET attempts = attempts + 1, last_error = $3 FROM unnest($1::uuid[], $2::bigint[]) AS u (id, version)
-			WHERE o.id = u.id AND o.version = u.version`, failedIDs, failedVersions, failure.Error()); err != nil {
+	if len(failed) > 0 {
+		if _, err := r.DB.Pool.Exec(ctx, `UPDATE outbox_unsent SET attempts = attempts + 1, last_error = $2 WHERE seq = ANY($1)`,
+			failed, failure.Error()); err != nil {
 			return true, fmt.Errorf("mark outbox failed: %w", err)
 		}
-		return true, fmt.Errorf("publish %d of %d events: %w", len(failedIDs), len(events), failure)
+		return true, fmt.Errorf("publish %d of %d events: %w", failures, len(batch.events), failure)
 	}
-	return len(events) == relayBatch, nil
+	return len(batch.seqs) == relayBatch, nil
+}
+
+// read takes the oldest rows of the queue with the snapshots that are current now. A version that is saved after this look has a row of
+// its own, which stays.
+func (r *Relay) read(ctx context.Context) (unsent, error) {
+	rows, err := r.DB.Pool.Query(ctx, `
+		SELECT u.seq, o.id, o.type, o.key, o.epoch, o.version, o.occurred_at, o.recorded_at, o.traceparent, o.data
+		FROM (SELECT seq, id FROM outbox_unsent ORDER BY seq LIMIT $1) u JOIN outbox o ON o.id = u.id ORDER BY u.seq`, relayBatch)
+	if err != nil {
+		return unsent{}, fmt.Errorf("read outbox: %w", err)
+	}
+	var batch unsent
+	at := map[uuid.UUID]int{}
+	var seq int64
+	var e event.Event
+	var traceparent string
+	_, err = pgx.ForEachRow(rows, []any{&seq, &e.ID, &e.Type, &e.Key, &e.Epoch, &e.Version, &e.OccurredAt, &e.RecordedAt, &traceparent, &e.Data}, func() error {
+		i, seen := at[e.ID]
+		if !seen {
+			i = len(batch.events)
+			at[e.ID] = i
+			e.Trace = event.ParseTraceparent(traceparent)
+			batch.events = append(batch.events, e)
+		}
+		batch.seqs, batch.of = append(batch.seqs, seq), append(batch.of, i)
+		e.Data = nil // the next row must not be read into the same bytes
+		return nil
+	})
+	if err != nil {
+		return unsent{}, fmt.Errorf("read outbox: %w", err)
+	}
+	return batch, nil
 }
 
 // Close gives the lock back.
@@ -99,8 +136,12 @@ func (r *Relay) Close() {
 
 func (r *Relay) hold(ctx context.Context) (bool, error) {
 	if r.lock != nil {
-		// The statement also shows whether the session, and so the lock, still exists.
+		if now := r.Now(); now.Before(r.checked.Add(lockCheck)) && !now.Before(r.checked) {
+			return true, nil
+		}
+		// The statement shows whether the session, and so the lock, still exists.
 		if _, err := r.lock.Exec(ctx, `SELECT 1`); err == nil {
+			r.checked = r.Now()
 			return true, nil
 		}
 		r.Close()
@@ -114,7 +155,7 @@ func (r *Relay) hold(ctx context.Context) (bool, error) {
 		conn.Release()
 		return false, err
 	}
-	r.lock = conn
+	r.lock, r.checked = conn, r.Now()
 	return true, nil
 }
 
@@ -140,10 +181,4 @@ func (r *Relay) startSpans(ctx context.Context, events []event.Event) []trace.Sp
 		e.Trace = spans[i].SpanContext()
 	}
 	return spans
-}
-
-// Unsent counts the snapshots that wait, and tells since when the oldest does.
-func Unsent(ctx context.Context, db *pg.DB) (count int, oldest time.Time, err error) {
-	err = db.Pool.QueryRow(ctx, `SELECT count(*), coalesce(min(recorded_at), 'epoch') FROM outbox WHERE sent_at IS NULL`).Scan(&count, &oldest)
-	return count, oldest, err
 }

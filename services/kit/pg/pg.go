@@ -52,6 +52,10 @@ func Open(url string, o Options) (*DB, error) {
 	// A business transaction is short; one that hangs would hold its locks against every other worker.
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	// Statements take batches as arrays. The generic plan goes by the indexes whatever a batch's size; one made for a batch would read a
+	// whole table because it was small when last analysed.
+	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	var tracers []pgx.QueryTracer
 	if o.Tracer != nil {

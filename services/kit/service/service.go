@@ -86,9 +86,17 @@ func OpsRoles() authn.Table {
 // Go adds a part that runs until its context ends.
 func (s *Service) Go(part func(ctx context.Context) error) { s.parts = append(s.parts, part) }
 
+// apart is the beat of the workers that handovers pass through: at most so much is added by each, and under load a batch holds what came
+// in that time.
+const apart = 15 * time.Millisecond
+
 // Loop adds a background worker.
 func (s *Service) Loop(name string, step run.Step, poll time.Duration, wake <-chan struct{}) {
-	s.Go(run.Loop{Name: name, Step: step, Poll: poll, Wake: wake, Log: s.Log}.Run)
+	s.loop(name, step, poll, apart, wake)
+}
+
+func (s *Service) loop(name string, step run.Step, poll, apart time.Duration, wake <-chan struct{}) {
+	s.Go(run.Loop{Name: name, Step: step, Poll: poll, Apart: apart, Wake: wake, Log: s.Log}.Run)
 }
 
 // TracerFor returns the tracer of a part of the service.
@@ -111,10 +119,20 @@ func (s *Service) Publish(stream string, ex *explain.Server) {
 	opsv1.RegisterExplainServiceServer(s.RPC, ex)
 }
 
-// Consume applies one type of another service's events with the handler, as the bus brings them and as reconciliation with the
-// producer at addr finds them.
-func (s *Service) Consume(stream, eventType, addr string, handle inbox.Handler) error {
-	in := &inbox.Inbox{DB: s.DB, Handle: handle, Now: s.Now, Tracer: s.TracerFor("kit/inbox"), Log: s.Log}
+// Edge is one type of another service's events that this service applies.
+type Edge struct {
+	// Stream and Type of the events, and the gRPC address of their producer.
+	Stream, Type, Addr string
+	Handle             inbox.Handler
+	// KeepData keeps the newest snapshots in the inbox, for a service that derives from them later.
+	KeepData bool
+	// Apart is the least time between two batches; 0 means the beat of a handover on its way. Where nobody waits, a slower one is cheaper.
+	Apart time.Duration
+}
+
+// Consume applies an edge's events as the bus brings them, and as reconciliation with their producer finds them.
+func (s *Service) Consume(e Edge) error {
+	in := &inbox.Inbox{DB: s.DB, Handle: e.Handle, KeepData: e.KeepData, Now: s.Now, Tracer: s.TracerFor("kit/inbox"), Log: s.Log}
 	apply := func(step run.Step) run.Step {
 		return func(ctx context.Context) (bool, error) {
 			worked, err := step(ctx)
@@ -122,16 +140,19 @@ func (s *Service) Consume(stream, eventType, addr string, handle inbox.Handler) 
 			return worked, err
 		}
 	}
-	consumer := &inbox.Consumer{Inbox: in, Fetch: s.Bus.Subscribe(stream, subjects(eventType)).Fetch}
-	s.Loop("consume "+eventType, apply(consumer.Step), 0, nil)
+	consumer := &inbox.Consumer{Inbox: in, Fetch: s.Bus.Subscribe(e.Stream, subjects(e.Type)).Fetch}
+	if e.Apart == 0 {
+		e.Apart = apart
+	}
+	s.loop("consume "+e.Type, apply(consumer.Step), 0, e.Apart, nil)
 
-	conn, err := rpc.Dial(addr, s.token.Token, noop.NewTracerProvider())
+	conn, err := rpc.Dial(e.Addr, s.token.Token, noop.NewTracerProvider())
 	if err != nil {
 		return err
 	}
 	s.close = append(s.close, func() { _ = conn.Close() })
-	walker := &reconcile.Walker{Type: eventType, Source: opsv1.NewReconciliationServiceClient(conn), Inbox: in, Log: s.Log, RollEvery: time.Second}
-	s.Loop("reconcile "+eventType, apply(walker.Step), walkPoll, nil)
+	walker := &reconcile.Walker{Type: e.Type, Source: opsv1.NewReconciliationServiceClient(conn), Inbox: in, Log: s.Log, RollEvery: time.Second}
+	s.Loop("reconcile "+e.Type, apply(walker.Step), walkPoll, nil)
 	return nil
 }
 

@@ -8,8 +8,7 @@ CREATE TABLE epoch (
 );
 INSERT INTO epoch (epoch) VALUES (1);
 
--- One row for each aggregate that this service publishes: its current snapshot. `sent_at` is null while the current version has not
--- been handed to JetStream.
+-- One row for each aggregate that this service publishes: its current snapshot.
 CREATE TABLE outbox (
     id          uuid PRIMARY KEY,
     type        text NOT NULL,
@@ -19,13 +18,18 @@ CREATE TABLE outbox (
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     traceparent text NOT NULL,
-    data        bytea NOT NULL,
-    sent_at     timestamptz,
-    attempts    integer NOT NULL DEFAULT 0,
-    last_error  text NOT NULL DEFAULT ''
+    data        bytea NOT NULL
 );
-CREATE INDEX outbox_unsent ON outbox (recorded_at) WHERE sent_at IS NULL;
 CREATE INDEX outbox_recorded ON outbox (recorded_at);
+
+-- The aggregates whose current snapshot is still to be handed to JetStream. Each saved version adds a row of its own, so that one that
+-- is saved while another is on the way is sent too.
+CREATE TABLE outbox_unsent (
+    seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id         uuid NOT NULL,
+    attempts   integer NOT NULL DEFAULT 0,
+    last_error text NOT NULL DEFAULT ''
+);
 
 -- One row for each aggregate of other services that this service has applied: the newest snapshot. A snapshot that is not newer is
 -- not applied again.

@@ -45,23 +45,27 @@ type Walker struct {
 }
 
 type window struct {
-	since, before time.Time
+	since, before time.Time // a zero since: the walk has no bounds
 	after         uuid.UUID
 }
 
 // Step compares one page. It reports work only while a window of recent changes is not finished, so that the rolling pass stays gentle.
 func (w *Walker) Step(ctx context.Context) (bool, error) {
 	now := w.Inbox.Now()
-	if w.window == nil && !now.Before(w.recentNext) {
-		w.window = &window{since: w.recentUntil.Add(-overlap), before: now.Add(-settle)}
-		if w.recentUntil.IsZero() {
-			w.window.since = time.Unix(0, 0) // just started: everything may have changed while this service was down
+	if w.window == nil && due(now, w.recentNext, RecentEvery) {
+		w.window = &window{before: now.Add(-settle)}
+		// Just started, everything may have changed while this service was down: that walk has no bounds.
+		if !w.recentUntil.IsZero() {
+			w.window.since = w.recentUntil.Add(-overlap)
+			if w.window.before.Before(w.recentUntil) { // the clock was set back
+				w.window.since = w.window.before.Add(-overlap)
+			}
 		}
 	}
 	if w.window != nil {
 		return w.stepRecent(ctx, now)
 	}
-	if now.Before(w.rollNext) {
+	if !due(now, w.rollNext, max(w.RollEvery, RecentEvery)) {
 		return false, nil
 	}
 	last, done, err := w.comparePage(ctx, &opsv1.ListVersionsRequest{Type: w.Type, AfterId: w.rollAfter.String(), Limit: defaultPage})
@@ -76,11 +80,17 @@ func (w *Walker) Step(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// due reports whether next has come. A moment further ahead than any rest was set by a clock that has gone back since.
+func due(now, next time.Time, rest time.Duration) bool {
+	return !now.Before(next) || next.Sub(now) > rest
+}
+
 func (w *Walker) stepRecent(ctx context.Context, now time.Time) (bool, error) {
-	last, done, err := w.comparePage(ctx, &opsv1.ListVersionsRequest{
-		Type: w.Type, AfterId: w.window.after.String(), Limit: defaultPage,
-		ChangedSince: timestamppb.New(w.window.since), ChangedBefore: timestamppb.New(w.window.before),
-	})
+	req := &opsv1.ListVersionsRequest{Type: w.Type, AfterId: w.window.after.String(), Limit: defaultPage}
+	if !w.window.since.IsZero() {
+		req.ChangedSince, req.ChangedBefore = timestamppb.New(w.window.since), timestamppb.New(w.window.before)
+	}
+	last, done, err := w.comparePage(ctx, req)
 	if err != nil {
 		return false, err
 	}

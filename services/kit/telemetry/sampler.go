@@ -32,7 +32,7 @@ func (s *rateSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampl
 	defer s.mu.Unlock()
 	now := s.now()
 	if !s.last.IsZero() {
-		s.tokens = min(s.perSecond, s.tokens+now.Sub(s.last).Seconds()*s.perSecond)
+		s.tokens = min(max(s.perSecond, 1), s.tokens+now.Sub(s.last).Seconds()*s.perSecond)
 	}
 	s.last = now
 	if s.tokens >= 1 {

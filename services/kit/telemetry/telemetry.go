@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -41,6 +42,9 @@ func New(ctx context.Context, c Config) (Telemetry, error) {
 	log := slog.New(traceHandler{slog.NewJSONHandler(c.LogTo, &slog.HandlerOptions{Level: c.LogLevel})}).With("service", c.Service)
 	if c.Endpoint == "" {
 		return Telemetry{Log: log, Tracer: noop.NewTracerProvider(), Close: func() {}}, nil
+	}
+	if u, err := url.Parse(c.Endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return Telemetry{}, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT is %q: it must be like http://host:4317", c.Endpoint)
 	}
 	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(c.Endpoint), otlptracegrpc.WithTimeout(5*time.Second))
 	if err != nil {

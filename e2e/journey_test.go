@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
@@ -91,6 +92,7 @@ func (j *journey) do(l line) []string {
 
 func (j *journey) deliver(s sent) []string {
 	j.t.Helper()
+	s.note()
 	if s.event != nil {
 		j.sent[s.controlID], j.newest = s, s.controlID
 		if _, err := j.p.hub.RecordEvent(j.t.Context(), s.event); err != nil {
@@ -158,9 +160,23 @@ func (j *journey) spell() string {
 	return h.GetSpellId()
 }
 
+// knownTo waits until a service has learned of the spell, so that its answer does not depend on which comes first.
+func (j *journey) knownTo(service string) {
+	j.t.Helper()
+	spell := j.spell()
+	eventually(j.t, service+" knows the spell", func() error {
+		known, err := query(j.t.Context(), j.p, service, pgx.RowTo[int], `SELECT count(*) FROM inbox WHERE id = $1`, spell)
+		if err == nil && known[0] == 0 {
+			err = errPending
+		}
+		return err
+	})
+}
+
 func (j *journey) requestAssessment() []string {
 	j.t.Helper()
 	j.asked = true
+	j.knownTo("light-touch-assessment")
 	resp, err := j.p.assessments.RequestAssessment(j.t.Context(), &assessmentv1.RequestAssessmentRequest{SpellId: j.spell()})
 	if err != nil {
 		j.t.Fatal(err)
@@ -171,6 +187,7 @@ func (j *journey) requestAssessment() []string {
 func (j *journey) requestReablement() []string {
 	j.t.Helper()
 	j.asked = true
+	j.knownTo("reablement-capacity")
 	resp, err := j.p.reablement.RequestReablement(j.t.Context(), &reablementv1.RequestReablementRequest{
 		SpellId: j.spell(), Area: "CLS-GRAYS", VisitsPerDay: 2, WantedFrom: "2026-09-03",
 	})

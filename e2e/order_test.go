@@ -114,6 +114,7 @@ func (p *platform) sendAll(t *testing.T, all []sent) {
 	}
 	defer h.close()
 	for _, m := range all {
+		m.note()
 		if m.event != nil {
 			if _, err := p.hub.RecordEvent(t.Context(), m.event); err != nil {
 				t.Fatal(err)

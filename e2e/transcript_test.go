@@ -101,11 +101,19 @@ func words(text string) []string {
 	return split
 }
 
-// sent is what went through one of the hub's doors.
+// sent is what goes through one of the hub's doors.
 type sent struct {
 	controlID string
-	hl7       []byte                          // nil if it was
+	hl7       []byte                          // nil if it is
 	event     *dischargev1.RecordEventRequest // a call
+	fields    message                         // of hl7
+}
+
+// note takes the people in it into what is looked for in the end.
+func (s sent) note() {
+	identifiers.addMessage(s.fields)
+	identifiers.addPerson(s.event.GetPerson())
+	identifiers.addPostcode(s.event.GetDestinationPostcode())
 }
 
 // script turns the lines of a transcript into messages. Its own variation marks visit and patient numbers and control ids, so that the same
@@ -156,8 +164,7 @@ func (s *script) message(t *testing.T, args []string) sent {
 	}
 	// The provider's own number is the second repetition of PID-3.
 	m["PID-3"] = strings.Replace(m["PID-3"], "^^^RAJ^PI", s.variation+"^^^RAJ^PI", 1)
-	identifiers.addMessage(m)
-	return sent{controlID: id, hl7: m.encode()}
+	return sent{controlID: id, hl7: m.encode(), fields: m}
 }
 
 // event is a `record` line's. The people of calls have names too, so that those are looked for as well.
@@ -184,6 +191,8 @@ func (s *script) event(t *testing.T, args []string) sent {
 			req.DischargeMethod = value
 		case "destination":
 			req.DischargeDestination = value
+		case "going-to":
+			req.DestinationPostcode = value
 		case "name":
 			family, given, _ := strings.Cut(value, "^")
 			req.Person = person(req)
@@ -204,7 +213,6 @@ func (s *script) event(t *testing.T, args []string) sent {
 			t.Fatalf("record knows no %q", name)
 		}
 	}
-	identifiers.addPerson(req.GetPerson())
 	return sent{controlID: id, event: req}
 }
 

@@ -1,9 +1,11 @@
 package dischargehub
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +22,8 @@ import (
 // applyTasks learns from community-pickup's tasks what is delivered and taken. A handover is delivered when the task rests on the spell's
 // current version; a confirmation of an older one leaves it undelivered.
 func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh []event.Event) error {
+	// By spell, because the update locks in the order of the arrays: every transaction locks spells in the order of their ids.
+	slices.SortFunc(fresh, func(a, b event.Event) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	n := len(fresh)
 	spells, epochs, versions, taken := make([]uuid.UUID, n), make([]int32, n), make([]int64, n), make([]*time.Time, n)
 	for i, e := range fresh {
@@ -34,12 +38,11 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 		}
 	}
 	_, err := tx.Exec(ctx, `
-		WITH locked AS MATERIALIZED (SELECT id FROM spell WHERE id = ANY($1) ORDER BY id FOR UPDATE)
 		UPDATE spell s SET
 			delivered_at = CASE WHEN (s.delivered_epoch, s.delivered_version) = (t.epoch, t.version) THEN s.delivered_at ELSE $5 END,
 			delivered_epoch = t.epoch, delivered_version = t.version, taken_at = t.taken_at
-		FROM locked l JOIN unnest($1::uuid[], $2::int[], $3::bigint[], $4::timestamptz[]) AS t (id, epoch, version, taken_at) USING (id)
-		WHERE s.id = l.id AND (s.delivered_epoch, s.delivered_version) <= (t.epoch, t.version)`,
+		FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::timestamptz[]) AS t (id, epoch, version, taken_at)
+		WHERE s.id = t.id AND (s.delivered_epoch, s.delivered_version) <= (t.epoch, t.version)`,
 		spells, epochs, versions, taken, now)
 	if err != nil {
 		return fmt.Errorf("store deliveries: %w", err)

@@ -52,6 +52,9 @@ const (
 	storers      = 2
 	storeBatch   = 256
 	storeTimeout = 10 * time.Second
+	// gather is how long a storer that has just stored several messages waits for the next ones: where many senders send, commits are
+	// shared; one sender alone never waits.
+	gather = 2 * time.Millisecond
 )
 
 func newReceiver(st *store, now func() time.Time, pending run.Wake) *receiver {
@@ -114,6 +117,9 @@ func (r *receiver) storeLoop(ctx context.Context) error {
 			}
 		}
 		r.storeAll(context.WithoutCancel(ctx), batch)
+		if len(batch) > 1 {
+			time.Sleep(gather)
+		}
 	}
 }
 

@@ -69,8 +69,8 @@ func Save(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) (
 // Resend queues the current snapshots of aggregates again, unless they wait already.
 func Resend(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO outbox_unsent (id) SELECT id FROM outbox o
-		WHERE id = ANY($1) AND NOT EXISTS (SELECT 1 FROM outbox_unsent u WHERE u.id = o.id)`, ids); err != nil {
+		INSERT INTO outbox_unsent (id) SELECT id FROM outbox
+		WHERE id = ANY($1) AND id NOT IN (SELECT id FROM outbox_unsent)`, ids); err != nil {
 		return fmt.Errorf("resend outbox: %w", err)
 	}
 	return nil

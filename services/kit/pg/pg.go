@@ -52,10 +52,9 @@ func Open(url string, o Options) (*DB, error) {
 	// A business transaction is short; one that hangs would hold its locks against every other worker.
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	// Statements take batches as arrays. The generic plan goes by the indexes whatever a batch's size; one made for a batch would read a
-	// whole table because it was small when last analysed.
-	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	for name, value := range plans {
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
 	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	var tracers []pgx.QueryTracer
 	if o.Tracer != nil {
@@ -73,6 +72,17 @@ func Open(url string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
 	return &DB{Pool: pool, hooks: o.Hooks}, nil
+}
+
+// plans pins how statements are run. They look rows up by arrays of keys, in tables that begin empty and grow by millions: a plan that
+// was made for the empty table, or for one large batch, would read the whole table each time and be kept. By these every look-up goes
+// through its index, whatever was there when it was planned.
+var plans = map[string]string{
+	"plan_cache_mode":  "force_generic_plan",
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
+	"jit":              "off",
 }
 
 // Close waits for connections in use and closes the pool.

@@ -72,6 +72,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.mapStreamErrors, cfg.Table.Stream()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING) // until every dependency has answered
 	healthv1.RegisterHealthServer(s.Server, s.health)
 	reflection.Register(s.Server)
 	return s, nil

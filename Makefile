@@ -4,11 +4,10 @@ export HOMEWARD_STATE ?= $(CURDIR)/.homeward
 export GOFLAGS := $(strip -buildvcs=false $(GOFLAGS))
 
 GO      ?= go
-AGAINST ?= HEAD
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge why test bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,6 +20,10 @@ run: need-go need-linux ## run everything here, until Ctrl-C
 discharge: need-go ## send a discharge message to what runs, and tell what came of it
 	@$(GO) run ./tools/homeward discharge
 
+trace: need-go ## the spans of a trace, as a tree: make trace ID=...
+	@test -n "$(ID)" || { echo "say which: make trace ID=<trace id>"; exit 2; }
+	@$(GO) run ./tools/homeward trace "$(ID)"
+
 why: need-go ## the whole way of one handover: make why REF=...
 	@test -n "$(REF)" || { echo "say which: make why REF=<reference, control id, spell, event or trace>"; exit 2; }
 	@$(GO) run ./tools/homeward why "$(REF)"
@@ -28,6 +31,7 @@ why: need-go ## the whole way of one handover: make why REF=...
 test: need-go need-linux ## every test, against the real parts
 	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
 	$(GO) test -count=1 -timeout 30m work
+	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
 	@$(GO) run ./tools/bench
@@ -41,19 +45,14 @@ gen: need-go ## generate the Go code of the contracts in proto/
 	@cd tools/build && GOWORK=off GOBIN="$(BIN)" $(GO) install tool
 	cd proto && PATH="$(BIN):$$PATH" buf generate
 
-verify: gen ## lint the contracts; they break nobody and the generated code is the committed one
-	cd proto && PATH="$(BIN):$$PATH" buf lint
-	cd proto && PATH="$(BIN):$$PATH" buf breaking --against '../.git#ref=$(AGAINST),subdir=proto'
-	@test -z "$$(git status --porcelain -- proto/gen)" || { git status --short -- proto/gen; echo "the generated code differs from what is committed: commit it with the contracts"; exit 1; }
+verify: need-go ## the repository's own rules: imports, contracts, generated code, documents
+	cd tools && $(GO) test -count=1 ./repocheck
 
 images: need-go ## a container image for each service (needs docker, podman or buildah)
 	@deploy/images.sh
 
-chart: need-go ## lint the chart, and render it against its schema
-	@command -v helm >/dev/null || test -x "$(BIN)/helm" || { mkdir -p "$(BIN)"; echo "Building Helm, once (about 5 minutes) ..."; \
-		cd tools/parts/helm && GOWORK=off CGO_ENABLED=0 $(GO) build -trimpath -o "$(BIN)/helm" helm.sh/helm/v4/cmd/helm; }
-	PATH="$$PATH:$(BIN)" helm lint charts/homeward
-	PATH="$$PATH:$(BIN)" helm template homeward charts/homeward >/dev/null
+chart: need-go ## lint and render the chart with Helm itself, and check it against Kubernetes' types
+	cd tools/build/chart && GOWORK=off $(GO) test -count=1 ./...
 
 clean: ## remove everything that was made here, the data too
 	@if [ -e "$(HOMEWARD_STATE)/lock" ] && command -v flock >/dev/null && ! flock -n "$(HOMEWARD_STATE)/lock" true; then \

@@ -13,7 +13,8 @@ func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
 	visit := func(s *sender, n int) error {
 		name, messages, want := visitOf(n)
 		for _, m := range messages {
-			if err := s.sendUntilAccepted(t.Context(), m); err != nil {
+			identifiers.addMessage(m)
+			if err := s.sendUntilAccepted(t.Context(), m.encode()); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,8 +25,10 @@ import (
 	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
-// identifiers are everything by which a person of these tests could be recognised: each is looked for at the end.
-var identifiers = &people{kinds: map[string]string{}, spellings: map[string]bool{}}
+// identifiers are everything by which a person whom the shared stack knows could be recognised: each is looked for at the end.
+var identifiers = newPeople()
+
+func newPeople() *people { return &people{kinds: map[string]string{}, spellings: map[string]bool{}} }
 
 type people struct {
 	mu sync.Mutex
@@ -142,15 +145,15 @@ type place struct {
 
 // findNoIdentifiers looks for the test people in everything that the platform wrote, save the hub's database, where they belong: that all
 // of them are found there shows that the search finds what there is.
-func (p *platform) findNoIdentifiers() error {
+func (p *platform) findNoIdentifiers(who *people) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	rows, err := p.database(ctx, "discharge-hub")
 	if err != nil {
 		return err
 	}
-	if missing := identifiers.missing(identifiers.in(rows)); len(identifiers.kinds) == 0 || len(missing) > 0 {
-		return fmt.Errorf("the search is broken: of %d identifiers it does not find %q in the hub's own database", len(identifiers.kinds), missing)
+	if missing := who.missing(who.in(rows)); len(who.kinds) == 0 || len(missing) > 0 {
+		return fmt.Errorf("the search is broken: of %d identifiers it does not find %q in the hub's own database", len(who.kinds), missing)
 	}
 	spells, err := query(ctx, p, "discharge-hub", pgx.RowTo[string], `SELECT id::text FROM spell ORDER BY received_at DESC LIMIT 1`)
 	if err != nil || len(spells) == 0 {
@@ -161,28 +164,37 @@ func (p *platform) findNoIdentifiers() error {
 		if places, err = p.places(ctx); err != nil {
 			return err
 		}
-		for _, place := range places {
-			if strings.HasSuffix(place.name, "discharge-hub") && !bytes.Contains(place.data, []byte(spells[0])) {
-				return fmt.Errorf("the search is broken: the %s do not hold spell %s", place.name, spells[0])
+		for _, of := range p.carriers() {
+			if !slices.ContainsFunc(places, func(place place) bool { return place.name == of && bytes.Contains(place.data, []byte(spells[0])) }) {
+				return fmt.Errorf("the search is broken: spell %s is not in %s", spells[0], of)
 			}
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	return errors.Join(leaksIn(places)...)
+	return errors.Join(who.leaksIn(places)...)
 }
 
-func leaksIn(places []place) []error {
+// carriers are places in which every spell is.
+func (p *platform) carriers() []string {
+	names := []string{"stream discharge", "stream pickup", "database of community-pickup"}
+	if p.Jaeger != "" {
+		names = append(names, "spans of discharge-hub", "spans of community-pickup")
+	}
+	return names
+}
+
+func (p *people) leaksIn(places []place) []error {
 	var leaks []error
 	for _, place := range places {
 		if len(place.data) == 0 {
 			leaks = append(leaks, fmt.Errorf("the search is broken: %s is empty", place.name))
 		}
-		for _, id := range identifiers.in(place.data) {
+		for _, id := range p.in(place.data) {
 			at := bytes.Index(bytes.ToLower(place.data), []byte(id))
 			around := place.data[max(0, at-200):min(len(place.data), at+100)]
-			leaks = append(leaks, fmt.Errorf("%s holds the %s %q of a test person: ...%q", place.name, identifiers.kinds[id], id, around))
+			leaks = append(leaks, fmt.Errorf("%s holds the %s %q of a test person: ...%q", place.name, p.kinds[id], id, around))
 		}
 	}
 	return leaks
@@ -261,6 +273,8 @@ func (p *platform) database(ctx context.Context, service string) ([]byte, error)
 					all.Write(v)
 				case string:
 					all.WriteString(v)
+				case [16]byte:
+					all.WriteString(uuid.UUID(v).String())
 				default:
 					text, err := json.Marshal(v)
 					if err != nil {
@@ -332,6 +346,9 @@ func (p *platform) streams(ctx context.Context) ([]place, error) {
 		}
 		var all bytes.Buffer
 		state := stream.CachedInfo().State
+		if state.Msgs == 0 {
+			continue
+		}
 		for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
 			m, err := stream.GetMsg(ctx, seq)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {

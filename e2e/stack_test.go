@@ -68,7 +68,10 @@ func runAll(m *testing.M) (int, error) {
 	}
 	defer shared.close()
 	code := m.Run()
-	return code, shared.findNoIdentifiers()
+	if len(identifiers.kinds) == 0 {
+		return code, nil // the tests that ran sent nobody's message
+	}
+	return code, shared.findNoIdentifiers(identifiers)
 }
 
 func say(line string) { fmt.Fprintln(os.Stderr, "stack:", line) }

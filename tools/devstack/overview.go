@@ -26,12 +26,13 @@ func printOverview(s *stack.Stack) {
 	case s.Part("jaeger") == nil && s.Jaeger != "":
 		fmt.Print("  traces  from when Jaeger has been built; this window will say so\n")
 	case s.Jaeger != "":
-		fmt.Printf("  traces  %s/api/traces/ID, as JSON (a `jaeger` from an official release, in PATH, has pages to look at)\n", s.Jaeger)
+		fmt.Print("  traces  make trace ID=... (a `jaeger` from an official release, in PATH, has pages to look at)\n")
 	}
 	fmt.Print(`
 Next, in another terminal:
   make discharge          send a hospital's discharge message and see what becomes of it
   make why REF=...        the whole way of one handover, by its reference
+  make trace ID=...       its spans in Jaeger, as a tree
   kill -9 any process     it comes back, and nothing is lost
 Ctrl-C stops everything. The data stays for the next start; make clean removes it.
 

@@ -36,7 +36,7 @@ func discharge(ctx context.Context, t *target, out io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintln(out, "\nThe whole way of either: make why REF=<reference>")
+	fmt.Fprintln(out, "\nThe whole way of either: make why REF=<reference>    its spans: make trace ID=<trace>")
 	return nil
 }
 

@@ -17,7 +17,8 @@ import (
 // target is the Homeward that is talked to.
 type target struct {
 	mllp   string
-	jaeger string
+	jaeger string // base URL of the query API
+	pages  bool   // this Jaeger has pages to look at
 	conns  map[string]*grpc.ClientConn
 }
 
@@ -46,7 +47,7 @@ func withTarget(use func(t *target) error) error {
 			return issuer.Mint(authn.Principal{Subject: "development:homeward-cli", Roles: []authn.Role{authn.HubStaff, authn.Ops}}, time.Hour)
 		}
 	}
-	t := &target{mllp: or("MLLP_ADDR", a.MLLP), jaeger: or("JAEGER_QUERY_URL", a.Jaeger), conns: map[string]*grpc.ClientConn{}}
+	t := &target{mllp: or("MLLP_ADDR", a.MLLP), jaeger: or("JAEGER_QUERY_URL", a.Jaeger), pages: a.JaegerPages || os.Getenv("JAEGER_QUERY_URL") != "", conns: map[string]*grpc.ClientConn{}}
 	for name, variable := range peers {
 		addr := or(variable, a.GRPC[name])
 		if addr == "" {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// link is where Jaeger shows a trace; empty when no Jaeger is known.
+// link is where Jaeger shows a trace; empty when no Jaeger is known that has pages.
 func link(t *target, traceID string) string {
-	if t.jaeger == "" {
+	if t.jaeger == "" || !t.pages {
 		return ""
 	}
 	return strings.TrimSuffix(t.jaeger, "/") + "/trace/" + traceID

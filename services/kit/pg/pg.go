@@ -78,11 +78,13 @@ func Open(url string, o Options) (*DB, error) {
 // was made for the empty table, or for one large batch, would read the whole table each time and be kept. By these every look-up goes
 // through its index, whatever was there when it was planned.
 var plans = map[string]string{
-	"plan_cache_mode":  "force_generic_plan",
-	"enable_seqscan":   "off",
-	"enable_hashjoin":  "off",
-	"enable_mergejoin": "off",
-	"jit":              "off",
+	"plan_cache_mode":   "force_generic_plan",
+	"enable_seqscan":    "off",
+	"enable_bitmapscan": "off",
+	"enable_hashjoin":   "off",
+	"enable_mergejoin":  "off",
+	"enable_material":   "off",
+	"jit":               "off",
 }
 
 // Close waits for connections in use and closes the pool.

@@ -176,13 +176,13 @@ func (p *platform) findNoIdentifiers(who *people) error {
 	return errors.Join(who.leaksIn(places)...)
 }
 
-// carriers are places in which every spell is.
+// carriers are places in which every spell is. A stream may have been wiped where there is no Jaeger: that is the stack of a test which
+// breaks things, and what was in the stream then came by reconciliation.
 func (p *platform) carriers() []string {
-	names := []string{"stream discharge", "stream pickup", "database of community-pickup"}
-	if p.Jaeger != "" {
-		names = append(names, "spans of discharge-hub", "spans of community-pickup")
+	if p.Jaeger == "" {
+		return []string{"database of community-pickup"}
 	}
-	return names
+	return []string{"database of community-pickup", "stream discharge", "stream pickup", "spans of discharge-hub", "spans of community-pickup"}
 }
 
 func (p *people) leaksIn(places []place) []error {

@@ -162,28 +162,30 @@ func (s *store) exceptions(ctx context.Context, after int64, limit int) ([]*disc
 // hops are what the hub alone knows of a handover: its messages, its exceptions, and how far it was confirmed.
 func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
 	rows, err := s.db.Pool.Query(ctx, `
-		SELECT i.received_at, 'message stored', 'feed ' || i.feed || ', control id ' || i.control_id || ', ' || coalesce(f.fact->>'kind', ''), i.traceparent
+		SELECT i.received_at, 'message stored', 'feed ' || i.feed || ', control id ' || i.control_id || ', ' || coalesce(f.fact->>'kind', ''), i.traceparent, NULL::timestamptz
 		FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE f.spell_id = $1
 		UNION ALL
-		SELECT opened_at, 'exception', kind || ', owner ' || owner || CASE WHEN closed_at IS NULL THEN ', open' ELSE ', closed' END, ''
+		SELECT opened_at, 'exception', kind || ', owner ' || owner || CASE WHEN closed_at IS NULL THEN ', open' ELSE ', closed' END, '', NULL
 		FROM exception WHERE spell_id = $1
 		UNION ALL
 		SELECT delivered_at, 'delivered', 'community-pickup holds epoch ' || delivered_epoch || ', version ' || delivered_version ||
-			CASE WHEN (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version) THEN '' ELSE '; a newer version is not confirmed yet' END, ''
+			CASE WHEN (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version) THEN '' ELSE '; a newer version is not confirmed yet' END, '', NULL
 		FROM spell s JOIN outbox o USING (id) WHERE id = $1 AND delivered_at IS NOT NULL
 		UNION ALL
-		SELECT since, 'undelivered', 'community-pickup has not confirmed the current version; it is sent again', '' FROM undelivered WHERE spell_id = $1
+		SELECT since, 'undelivered', 'community-pickup has not confirmed the current version; it is sent again', '', until + $2::interval
+		FROM undelivered, chased WHERE spell_id = $1
 		UNION ALL
-		SELECT taken_at, 'taken', 'a worker in the team has it', '' FROM spell WHERE id = $1 AND taken_at IS NOT NULL`, spell)
+		SELECT taken_at, 'taken', 'a worker in the team has it', '', NULL FROM spell WHERE id = $1 AND taken_at IS NOT NULL`, spell, resendAfter+undeliveredPoll)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
 		var at time.Time
 		var traceparent string
+		var retry *time.Time
 		h := &opsv1.Hop{Service: "discharge-hub"}
-		err := row.Scan(&at, &h.Name, &h.State, &traceparent)
-		h.At, h.TraceId = timestamppb.New(at), explain.TraceID(traceparent)
+		err := row.Scan(&at, &h.Name, &h.State, &traceparent, &retry)
+		h.At, h.TraceId, h.NextRetry = timestamppb.New(at), explain.TraceID(traceparent), timestampOf(retry)
 		return h, err
 	})
 }

@@ -3,6 +3,7 @@ package dischargehub
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
@@ -298,5 +300,34 @@ func TestReadingNamesIsAudited(t *testing.T) {
 	}
 	if n := h.count(t, `SELECT count(*) FROM audit WHERE action = 'person.read' AND record = $1 AND actor = 'test:somebody'`, spell); n != 1 {
 		t.Errorf("%d audit rows for the reading", n)
+	}
+}
+
+func TestHopsOfAHandoverAreToldWithTheNextRetry(t *testing.T) {
+	h := startHub(t)
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	spell := h.handover(t, "M1").GetSpellId()
+	if _, err := h.db.Pool.Exec(t.Context(), `INSERT INTO undelivered VALUES ($1, now())`, spell); err != nil {
+		t.Fatal(err)
+	}
+	ops := opsv1.NewExplainServiceClient(h.dial(t, authn.Ops))
+	resp, err := ops.ExplainHandover(t.Context(), &opsv1.ExplainHandoverRequest{SpellId: spell})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, hop := range resp.GetHops() {
+		names = append(names, hop.GetName())
+		if hop.GetName() == "undelivered" && hop.GetNextRetry() == nil {
+			t.Error("nobody is told when it is sent again")
+		}
+		if strings.Contains(hop.GetState(), "TESTER") {
+			t.Errorf("a name is in the hop %q", hop.GetState())
+		}
+	}
+	for _, want := range []string{"message stored", "undelivered"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no hop %q among %q", want, names)
+		}
 	}
 }

@@ -38,26 +38,27 @@ func (s *Server) ExplainHandover(ctx context.Context, req *opsv1.ExplainHandover
 	}
 	ids := s.Aggregates(spell)
 	rows, err := s.DB.Pool.Query(ctx, `
-		SELECT applied_at, 'event applied', type, epoch, version, traceparent, 0, '', applied_at FROM inbox WHERE id = ANY($1)
+		SELECT applied_at, 'event applied', type, epoch, version, traceparent, 0, '', 'recorded', recorded_at FROM inbox WHERE id = ANY($1)
 		UNION ALL
 		SELECT recorded_at, CASE WHEN u.attempts IS NULL THEN 'event sent' ELSE 'event unsent' END,
-			type, epoch, version, traceparent, coalesce(u.attempts, 0), coalesce(u.last_error, ''), recorded_at
+			type, epoch, version, traceparent, coalesce(u.attempts, 0), coalesce(u.last_error, ''),
+			CASE WHEN u.attempts IS NULL THEN 'recorded' ELSE 'tried again within 5 s, recorded' END, recorded_at
 		FROM outbox LEFT JOIN (SELECT id, max(attempts) AS attempts, max(last_error) AS last_error FROM outbox_unsent GROUP BY id) u USING (id)
 		WHERE id = ANY($1)
 		UNION ALL
-		SELECT last_at, 'event buried', type, epoch, version, '', attempts, error, first_at FROM dead_letter WHERE id = ANY($1)`, ids)
+		SELECT last_at, 'event buried', type, epoch, version, '', attempts, error, 'waits for a person, first tried', first_at FROM dead_letter WHERE id = ANY($1)`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("explain: %w", err)
 	}
 	hops, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
 		var at, since time.Time
-		var typ, traceparent string
+		var typ, traceparent, word string
 		var epoch int32
 		var version int64
 		h := &opsv1.Hop{Service: s.Service}
-		err := row.Scan(&at, &h.Name, &typ, &epoch, &version, &traceparent, &h.Attempts, &h.LastError, &since)
+		err := row.Scan(&at, &h.Name, &typ, &epoch, &version, &traceparent, &h.Attempts, &h.LastError, &word, &since)
 		h.At = timestamppb.New(at)
-		h.State = fmt.Sprintf("%s, epoch %d, version %d, recorded %s", typ, epoch, version, since.UTC().Format(time.RFC3339))
+		h.State = fmt.Sprintf("%s, epoch %d, version %d, %s %s", typ, epoch, version, word, since.UTC().Format(time.RFC3339))
 		h.TraceId = TraceID(traceparent)
 		return h, err
 	})

@@ -52,6 +52,10 @@ func Open(url string, o Options) (*DB, error) {
 	// A business transaction is short; one that hangs would hold its locks against every other worker.
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	// A connection whose other end has vanished must not keep its locks for hours.
+	cfg.ConnConfig.RuntimeParams["tcp_keepalives_idle"] = "10"
+	cfg.ConnConfig.RuntimeParams["tcp_keepalives_interval"] = "5"
+	cfg.ConnConfig.RuntimeParams["tcp_keepalives_count"] = "3"
 	for name, value := range plans {
 		cfg.ConnConfig.RuntimeParams[name] = value
 	}

@@ -42,6 +42,9 @@ type Service struct {
 
 // New opens the parts of a service. It does not wait for PostgreSQL or NATS: the health answer tells whether they are there.
 func New(ctx context.Context, name string, c Config, table authn.Table) (*Service, error) {
+	if c.DatabaseConns < leastConns {
+		return nil, fmt.Errorf("DATABASE_CONNS is %d; give at least %d: the relay keeps one to itself", c.DatabaseConns, leastConns)
+	}
 	tel, err := telemetry.New(ctx, telemetry.Config{Service: name, Endpoint: c.OTLPEndpoint, TracesPerSecond: c.TraceRate, LogLevel: c.LogLevel, LogTo: os.Stderr})
 	if err != nil {
 		return nil, err
@@ -70,6 +73,8 @@ func New(ctx context.Context, name string, c Config, table authn.Table) (*Servic
 	s.Go(s.RPC.Serve)
 	return s, nil
 }
+
+const leastConns = 4
 
 // now is the one clock of a running service. Microseconds are what PostgreSQL keeps.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -34,7 +34,7 @@ func manyTasks(b *testing.B, open, due int) *sweeper {
 	fill := func(n int, deadline time.Time, text string) {
 		if _, err := db.Pool.Exec(b.Context(), `
 			INSERT INTO task (id, reference, team, progress, due_at, next_deadline, task)
-			SELECT gen_random_uuid(), 'HW-BENCH', 'CLS-GRAYS', 'untaken', $2, $3::timestamptz + n * interval '1 microsecond', $4::json FROM generate_series(1, $1) n`,
+			SELECT gen_random_uuid(), 'HW-BENCH', 'CLS-GRAYS', 'untaken', $2, $3::timestamptz + n * interval '1 microsecond', $4 FROM generate_series(1, $1) n`,
 			n, task.DueAt, deadline, text); err != nil {
 			b.Fatal(err)
 		}

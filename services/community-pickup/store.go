@@ -193,7 +193,7 @@ func (r *taskRows) insert(ctx context.Context, tx pgx.Tx) error {
 	}
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO task (id, reference, team, progress, due_at, next_deadline, task)
-		SELECT id, reference, team, progress, due_at, next_deadline, text::json FROM `+unnestTasks+`
+		SELECT id, reference, team, progress, due_at, next_deadline, text FROM `+unnestTasks+`
 		ON CONFLICT (id) DO NOTHING`, r.args()...)
 	if err != nil {
 		return fmt.Errorf("store tasks: %w", err)
@@ -210,7 +210,7 @@ func (r *taskRows) update(ctx context.Context, tx pgx.Tx) error {
 	}
 	_, err := tx.Exec(ctx, `
 		UPDATE task t SET reference = u.reference, team = u.team, progress = u.progress, due_at = u.due_at,
-			next_deadline = u.next_deadline, task = u.text::json
+			next_deadline = u.next_deadline, task = u.text
 		FROM `+unnestTasks+` WHERE t.id = u.id`, r.args()...)
 	if err != nil {
 		return fmt.Errorf("store tasks: %w", err)

@@ -161,7 +161,7 @@ func insertFacts(ctx context.Context, tx pgx.Tx, usable []*reading) error {
 		ids[i], spells[i], texts[i] = r.ID, r.spell, string(text)
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO fact (inbound_id, spell_id, fact) SELECT id, spell, text::json FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS u (id, spell, text)`,
+		INSERT INTO fact (inbound_id, spell_id, fact) SELECT id, spell, text FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS u (id, spell, text)`,
 		ids, spells, texts)
 	if err != nil {
 		return fmt.Errorf("store facts: %w", err)
@@ -175,7 +175,7 @@ func savePeople(ctx context.Context, tx pgx.Tx, people map[uuid.UUID][]byte) err
 		ids, texts = append(ids, id), append(texts, string(text))
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO person (spell_id, person) SELECT id, text::json FROM unnest($1::uuid[], $2::text[]) AS u (id, text)
+		INSERT INTO person (spell_id, person) SELECT id, text FROM unnest($1::uuid[], $2::text[]) AS u (id, text)
 		ON CONFLICT (spell_id) DO UPDATE SET person = excluded.person`, ids, texts)
 	if err != nil {
 		return fmt.Errorf("store people: %w", err)

@@ -9,7 +9,7 @@ CREATE TABLE task (
     due_at        timestamptz NOT NULL,    -- in the year 9999 where there is none
     -- The next moment at which a notice is to fire; null when none is to come.
     next_deadline timestamptz,
-    task          json NOT NULL
+    task          text NOT NULL            -- JSON
 ) WITH (toast_tuple_target = 8160); -- a task is some 2 kB: it is not worth compressing
 CREATE INDEX task_reference ON task (reference);
 CREATE INDEX task_deadline ON task (next_deadline) WHERE next_deadline IS NOT NULL;

@@ -26,7 +26,7 @@ CREATE TABLE inbound_pending (
 CREATE TABLE fact (
     inbound_id bigint PRIMARY KEY,
     spell_id   uuid NOT NULL,
-    fact       json NOT NULL
+    fact       text NOT NULL   -- JSON
 );
 CREATE INDEX fact_spell ON fact (spell_id);
 
@@ -57,7 +57,7 @@ INSERT INTO chased (until) VALUES ('1970-01-01Z');
 -- Who the person of a spell is (discharge.Person): the only place with names.
 CREATE TABLE person (
     spell_id uuid PRIMARY KEY,
-    person   json NOT NULL
+    person   text NOT NULL   -- JSON
 );
 
 -- What a person has to look at.

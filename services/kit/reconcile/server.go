@@ -29,7 +29,7 @@ const (
 	maxSnapshots = 1000
 )
 
-// ListVersions returns a page of versions in the order of their ids.
+// ListVersions returns a page of versions in the order of their ids, or of a window of changes in the order of those.
 func (s *Server) ListVersions(ctx context.Context, req *opsv1.ListVersionsRequest) (*opsv1.ListVersionsResponse, error) {
 	limit := int(req.GetLimit())
 	switch {
@@ -46,16 +46,15 @@ func (s *Server) ListVersions(ctx context.Context, req *opsv1.ListVersionsReques
 		}
 		after = id
 	}
-	query := `SELECT id, epoch, version FROM outbox WHERE type = $1 AND id > $2 ORDER BY id LIMIT $3`
+	query := `SELECT id, epoch, version, recorded_at FROM outbox WHERE type = $1 AND id > $2 ORDER BY id LIMIT $3`
 	args := []any{req.GetType(), after, limit}
 	if req.GetChangedSince() != nil || req.GetChangedBefore() != nil {
 		before := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 		if req.GetChangedBefore() != nil {
 			before = req.GetChangedBefore().AsTime()
 		}
-		// The window is narrowed first, by the index on time: it is small beside all that is held.
-		query = `SELECT id, epoch, version FROM (SELECT id, type, epoch, version FROM outbox WHERE recorded_at >= $4 AND recorded_at < $5 OFFSET 0) w
-			WHERE type = $1 AND id > $2 ORDER BY id LIMIT $3`
+		query = `SELECT id, epoch, version, recorded_at FROM outbox
+			WHERE type = $1 AND (recorded_at, id) > ($4, $2) AND recorded_at < $5 ORDER BY recorded_at, id LIMIT $3`
 		args = append(args, req.GetChangedSince().AsTime(), before)
 	}
 	rows, err := s.DB.Pool.Query(ctx, query, args...)
@@ -66,11 +65,15 @@ func (s *Server) ListVersions(ctx context.Context, req *opsv1.ListVersionsReques
 	var id uuid.UUID
 	var epoch int32
 	var version int64
-	if _, err := pgx.ForEachRow(rows, []any{&id, &epoch, &version}, func() error {
+	var recorded time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&id, &epoch, &version, &recorded}, func() error {
 		resp.Versions = append(resp.Versions, &opsv1.AggregateVersion{Id: id.String(), Epoch: epoch, Version: version})
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("list versions: %w", err)
+	}
+	if len(resp.Versions) > 0 {
+		resp.LastChangedAt = timestamppb.New(recorded)
 	}
 	return resp, nil
 }

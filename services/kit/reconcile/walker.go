@@ -19,7 +19,7 @@ const (
 	// settle is how old a change must be before its absence means anything: a younger one is probably still on its way.
 	settle = 5 * time.Second
 	// overlap widens each window of recent changes to the past, for transactions that committed late and clocks that differ.
-	overlap = 15 * time.Second
+	overlap = 5 * time.Second
 	// RecentEvery is how often recent changes are compared.
 	RecentEvery = 10 * time.Second
 )
@@ -72,7 +72,7 @@ func (w *Walker) Step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	w.rollAfter, w.rollNext = last, now.Add(w.RollEvery)
+	w.rollAfter, w.rollNext = last.id, now.Add(w.RollEvery)
 	if done {
 		w.rollAfter = uuid.Nil
 		w.rollNext = now.Add(max(w.RollEvery, RecentEvery))
@@ -94,7 +94,10 @@ func (w *Walker) stepRecent(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	w.window.after = last
+	w.window.after = last.id
+	if !w.window.since.IsZero() {
+		w.window.since = last.changedAt
+	}
 	if done {
 		w.recentUntil, w.recentNext, w.window = w.window.before, now.Add(RecentEvery), nil
 	}
@@ -109,13 +112,19 @@ func (w *Walker) Rebuild(ctx context.Context) error {
 		if err != nil || done {
 			return err
 		}
-		after = last
+		after = last.id
 	}
 }
 
-// comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns the last id of the page, and whether
-// the page was the last.
-func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last uuid.UUID, done bool, err error) {
+// position is where a page ended.
+type position struct {
+	id        uuid.UUID
+	changedAt time.Time
+}
+
+// comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns where the page ended, and whether it
+// was the last.
+func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last position, done bool, err error) {
 	page, err := w.Source.ListVersions(ctx, req)
 	if err != nil {
 		return last, false, fmt.Errorf("walk %s: %w", w.Type, err)
@@ -124,10 +133,12 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 	if len(versions) == 0 {
 		return last, true, nil
 	}
-	differing, last, err := w.differing(ctx, versions)
+	last.changedAt = page.GetLastChangedAt().AsTime()
+	differing, id, err := w.differing(ctx, versions)
 	if err != nil {
 		return last, false, err
 	}
+	last.id = id
 	w.Compared += int64(len(versions))
 	if len(differing) > 0 {
 		got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: differing})

@@ -20,7 +20,7 @@ CREATE TABLE outbox (
     traceparent text NOT NULL,
     data        bytea NOT NULL
 );
-CREATE INDEX outbox_recorded ON outbox (recorded_at);
+CREATE INDEX outbox_recorded ON outbox (recorded_at, id);
 
 -- The aggregates whose current snapshot is still to be handed to JetStream. Each saved version adds a row of its own, so that one that
 -- is saved while another is on the way is sent too.

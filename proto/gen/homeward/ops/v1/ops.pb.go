@@ -32,7 +32,7 @@ type ListVersionsRequest struct {
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// The last id of the page before; empty for the first page.
 	AfterId string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
-	// Only what changed at or after this moment; absent for everything.
+	// Only what changed at or after this moment; absent for everything. The next page begins at last_changed_at of the page before.
 	ChangedSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=changed_since,json=changedSince,proto3" json:"changed_since,omitempty"`
 	// Only what changed before this moment; absent for everything.
 	ChangedBefore *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=changed_before,json=changedBefore,proto3" json:"changed_before,omitempty"`
@@ -109,8 +109,10 @@ func (x *ListVersionsRequest) GetLimit() int32 {
 
 // ListVersionsResponse is one page; it is the last one when it holds fewer than the limit.
 type ListVersionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Versions      []*AggregateVersion    `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Versions []*AggregateVersion    `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	// When the last one of the page changed; absent on an empty page.
+	LastChangedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_changed_at,json=lastChangedAt,proto3" json:"last_changed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +150,13 @@ func (*ListVersionsResponse) Descriptor() ([]byte, []int) {
 func (x *ListVersionsResponse) GetVersions() []*AggregateVersion {
 	if x != nil {
 		return x.Versions
+	}
+	return nil
+}
+
+func (x *ListVersionsResponse) GetLastChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastChangedAt
 	}
 	return nil
 }
@@ -628,9 +637,10 @@ const file_homeward_ops_v1_ops_proto_rawDesc = "" +
 	"\bafter_id\x18\x02 \x01(\tR\aafterId\x12?\n" +
 	"\rchanged_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fchangedSince\x12A\n" +
 	"\x0echanged_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rchangedBefore\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x05R\x05limit\"U\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"\x99\x01\n" +
 	"\x14ListVersionsResponse\x12=\n" +
-	"\bversions\x18\x01 \x03(\v2!.homeward.ops.v1.AggregateVersionR\bversions\"R\n" +
+	"\bversions\x18\x01 \x03(\v2!.homeward.ops.v1.AggregateVersionR\bversions\x12B\n" +
+	"\x0flast_changed_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\rlastChangedAt\"R\n" +
 	"\x10AggregateVersion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\x12\x18\n" +
@@ -702,23 +712,24 @@ var file_homeward_ops_v1_ops_proto_depIdxs = []int32{
 	9,  // 0: homeward.ops.v1.ListVersionsRequest.changed_since:type_name -> google.protobuf.Timestamp
 	9,  // 1: homeward.ops.v1.ListVersionsRequest.changed_before:type_name -> google.protobuf.Timestamp
 	2,  // 2: homeward.ops.v1.ListVersionsResponse.versions:type_name -> homeward.ops.v1.AggregateVersion
-	5,  // 3: homeward.ops.v1.GetSnapshotsResponse.snapshots:type_name -> homeward.ops.v1.Snapshot
-	9,  // 4: homeward.ops.v1.Snapshot.occurred_at:type_name -> google.protobuf.Timestamp
-	9,  // 5: homeward.ops.v1.Snapshot.recorded_at:type_name -> google.protobuf.Timestamp
-	8,  // 6: homeward.ops.v1.ExplainHandoverResponse.hops:type_name -> homeward.ops.v1.Hop
-	9,  // 7: homeward.ops.v1.Hop.at:type_name -> google.protobuf.Timestamp
-	9,  // 8: homeward.ops.v1.Hop.next_retry:type_name -> google.protobuf.Timestamp
-	0,  // 9: homeward.ops.v1.ReconciliationService.ListVersions:input_type -> homeward.ops.v1.ListVersionsRequest
-	3,  // 10: homeward.ops.v1.ReconciliationService.GetSnapshots:input_type -> homeward.ops.v1.GetSnapshotsRequest
-	6,  // 11: homeward.ops.v1.ExplainService.ExplainHandover:input_type -> homeward.ops.v1.ExplainHandoverRequest
-	1,  // 12: homeward.ops.v1.ReconciliationService.ListVersions:output_type -> homeward.ops.v1.ListVersionsResponse
-	4,  // 13: homeward.ops.v1.ReconciliationService.GetSnapshots:output_type -> homeward.ops.v1.GetSnapshotsResponse
-	7,  // 14: homeward.ops.v1.ExplainService.ExplainHandover:output_type -> homeward.ops.v1.ExplainHandoverResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	9,  // 3: homeward.ops.v1.ListVersionsResponse.last_changed_at:type_name -> google.protobuf.Timestamp
+	5,  // 4: homeward.ops.v1.GetSnapshotsResponse.snapshots:type_name -> homeward.ops.v1.Snapshot
+	9,  // 5: homeward.ops.v1.Snapshot.occurred_at:type_name -> google.protobuf.Timestamp
+	9,  // 6: homeward.ops.v1.Snapshot.recorded_at:type_name -> google.protobuf.Timestamp
+	8,  // 7: homeward.ops.v1.ExplainHandoverResponse.hops:type_name -> homeward.ops.v1.Hop
+	9,  // 8: homeward.ops.v1.Hop.at:type_name -> google.protobuf.Timestamp
+	9,  // 9: homeward.ops.v1.Hop.next_retry:type_name -> google.protobuf.Timestamp
+	0,  // 10: homeward.ops.v1.ReconciliationService.ListVersions:input_type -> homeward.ops.v1.ListVersionsRequest
+	3,  // 11: homeward.ops.v1.ReconciliationService.GetSnapshots:input_type -> homeward.ops.v1.GetSnapshotsRequest
+	6,  // 12: homeward.ops.v1.ExplainService.ExplainHandover:input_type -> homeward.ops.v1.ExplainHandoverRequest
+	1,  // 13: homeward.ops.v1.ReconciliationService.ListVersions:output_type -> homeward.ops.v1.ListVersionsResponse
+	4,  // 14: homeward.ops.v1.ReconciliationService.GetSnapshots:output_type -> homeward.ops.v1.GetSnapshotsResponse
+	7,  // 15: homeward.ops.v1.ExplainService.ExplainHandover:output_type -> homeward.ops.v1.ExplainHandoverResponse
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_homeward_ops_v1_ops_proto_init() }

@@ -32,7 +32,8 @@ const (
 //
 // ReconciliationService lets a consumer compare what it holds with what the producer holds, without the message broker.
 type ReconciliationServiceClient interface {
-	// ListVersions walks the versions of one type of aggregate in the order of their ids.
+	// ListVersions walks the versions of one type of aggregate: everything in the order of ids, or what changed since a moment in the
+	// order of changes.
 	ListVersions(ctx context.Context, in *ListVersionsRequest, opts ...grpc.CallOption) (*ListVersionsResponse, error)
 	// GetSnapshots returns the current snapshots of the named aggregates; an id that is not held is left out.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
@@ -72,7 +73,8 @@ func (c *reconciliationServiceClient) GetSnapshots(ctx context.Context, in *GetS
 //
 // ReconciliationService lets a consumer compare what it holds with what the producer holds, without the message broker.
 type ReconciliationServiceServer interface {
-	// ListVersions walks the versions of one type of aggregate in the order of their ids.
+	// ListVersions walks the versions of one type of aggregate: everything in the order of ids, or what changed since a moment in the
+	// order of changes.
 	ListVersions(context.Context, *ListVersionsRequest) (*ListVersionsResponse, error)
 	// GetSnapshots returns the current snapshots of the named aggregates; an id that is not held is left out.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)

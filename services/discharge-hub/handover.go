@@ -162,7 +162,9 @@ func (s *store) exceptions(ctx context.Context, after int64, limit int) ([]*disc
 // hops are what the hub alone knows of a handover: its messages, its exceptions, and how far it was confirmed.
 func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
 	rows, err := s.db.Pool.Query(ctx, `
-		SELECT i.received_at, 'message stored', 'feed ' || i.feed || ', control id ' || i.control_id || ', ' || coalesce(f.fact::json->>'kind', ''), i.traceparent, NULL::timestamptz
+		SELECT i.received_at, 'message stored', 'feed ' || i.feed || ', control id ' || i.control_id || ', ' || coalesce(f.fact::json->>'kind', '') ||
+			CASE WHEN EXISTS (SELECT 1 FROM inbound o WHERE o.control_id = i.control_id AND o.feed = i.feed AND o.id <> i.id)
+				THEN '; another message has the same control id' ELSE '' END, i.traceparent, NULL::timestamptz
 		FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE f.spell_id = $1
 		UNION ALL
 		SELECT opened_at, 'exception', kind || ', owner ' || owner || CASE WHEN closed_at IS NULL THEN ', open' ELSE ', closed' END, '', NULL

@@ -331,3 +331,24 @@ func TestHopsOfAHandoverAreToldWithTheNextRetry(t *testing.T) {
 		}
 	}
 }
+
+func TestContradictionAboutDeathIsOneExceptionUntilTheHospitalCorrectsIt(t *testing.T) {
+	h := startHub(t)
+	open := func() int {
+		h.interpreted(t)
+		return h.count(t, `SELECT count(*) FROM exception WHERE kind = 'death-contradictory' AND closed_at IS NULL`)
+	}
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Set("PID-29", "20260902130000").Bytes())
+	h.send(t, adt("A08", "M2", "V1", day(2, 15)).Set("PID-29", "20260902130000").Bytes())
+	if n := open(); n != 1 {
+		t.Errorf("%d exceptions are open for one contradiction", n)
+	}
+	h.send(t, adt("A08", "M3", "V1", day(2, 16)).SetRaw("PID-29", `""`).Bytes())
+	if n := open(); n != 0 {
+		t.Errorf("%d exceptions are open after the correction", n)
+	}
+	h.send(t, adt("A08", "M4", "V1", day(2, 17)).Set("PID-29", "20260902130000").Bytes())
+	if n := open(); n != 1 {
+		t.Errorf("%d exceptions are open after it was contradicted again", n)
+	}
+}

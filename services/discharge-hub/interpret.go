@@ -225,20 +225,25 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
 		return nil, err
 	}
+	if err := closeSettled(ctx, tx, now, spells, exceptions); err != nil {
+		return nil, err
+	}
 	return exceptions, savePeople(ctx, tx, people)
 }
 
-// contradictions returns the exceptions of a fold, each on the message that brought it: on each message about somebody else, or on the
-// newest one.
+// contradictions returns the exceptions of a fold. One about other people's messages is on each of those; any other is the spell's, open as
+// long as the fold tells it, and on the newest message.
 func contradictions(spell uuid.UUID, state discharge.State, facts []storedFact) []newException {
 	var out []newException
 	for _, p := range state.Problems {
-		on := facts[len(facts)-1:]
-		if p.Kind == discharge.VisitNumberReused {
-			on = slices.DeleteFunc(slices.Clone(facts), func(f storedFact) bool { return !slices.Contains(state.LeftOut, f.Fact.Digest) })
+		if p.Kind != discharge.VisitNumberReused {
+			out = append(out, newException{kind: p.Kind, inboundID: facts[len(facts)-1].InboundID, spell: &spell, oncePerSpell: true, detail: p.String()})
+			continue
 		}
-		for _, f := range on {
-			out = append(out, newException{kind: p.Kind, inboundID: f.InboundID, spell: &spell, detail: p.String()})
+		for _, f := range facts {
+			if slices.Contains(state.LeftOut, f.Fact.Digest) {
+				out = append(out, newException{kind: p.Kind, inboundID: f.InboundID, spell: &spell, detail: p.String()})
+			}
 		}
 	}
 	return out

@@ -201,12 +201,13 @@ func insertNotHandled(ctx context.Context, tx pgx.Tx, readings []*reading) error
 	return nil
 }
 
-// newException is an exception to open unless the same message has it already.
+// newException is an exception to open unless the same message has it already, or, once per spell, unless the spell has it open.
 type newException struct {
-	kind      string
-	inboundID int64
-	spell     *uuid.UUID
-	detail    string
+	kind         string
+	inboundID    int64
+	spell        *uuid.UUID
+	oncePerSpell bool
+	detail       string
 }
 
 func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newException) error {
@@ -214,16 +215,35 @@ func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newExc
 		return nil
 	}
 	n := len(list)
-	kinds, inbounds, spells, details := make([]string, n), make([]int64, n), make([]*uuid.UUID, n), make([]string, n)
+	kinds, inbounds, spells, once, details := make([]string, n), make([]int64, n), make([]*uuid.UUID, n), make([]bool, n), make([]string, n)
 	for i, e := range list {
-		kinds[i], inbounds[i], spells[i], details[i] = e.kind, e.inboundID, e.spell, e.detail
+		kinds[i], inbounds[i], spells[i], once[i], details[i] = e.kind, e.inboundID, e.spell, e.oncePerSpell, e.detail
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO exception (kind, inbound_id, spell_id, detail, owner, opened_at)
-		SELECT *, $5, $6 FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[])
-		ON CONFLICT (inbound_id, kind) DO NOTHING`, kinds, inbounds, spells, details, hubOwner, now)
+		SELECT kind, inbound_id, spell_id, detail, $6, $7
+		FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::boolean[], $5::text[]) AS u (kind, inbound_id, spell_id, once, detail)
+		WHERE NOT (once AND EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = u.spell_id AND e.kind = u.kind AND e.closed_at IS NULL))
+		ON CONFLICT (inbound_id, kind) DO NOTHING`, kinds, inbounds, spells, once, details, hubOwner, now)
 	if err != nil {
 		return fmt.Errorf("open exceptions: %w", err)
+	}
+	return nil
+}
+
+// closeSettled closes the spells' exceptions that a fold told once and tells no more: the hospital has corrected what contradicted.
+func closeSettled(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, told []newException) error {
+	standing := []uuid.UUID{}
+	for _, e := range told {
+		if e.kind == discharge.ContradictoryDeath {
+			standing = append(standing, *e.spell)
+		}
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE exception SET closed_at = $4 WHERE spell_id = ANY($1) AND kind = $3 AND closed_at IS NULL AND spell_id <> ALL($2)`,
+		spells, standing, discharge.ContradictoryDeath, now)
+	if err != nil {
+		return fmt.Errorf("close exceptions: %w", err)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func TestEventsThatCannotBeUsed(t *testing.T) {
 func TestEmptyFieldsOfAnEventSayNothing(t *testing.T) {
 	r := FromEvent(feedNamed(t, "hub-staff"), Event{MessageID: "1", Digest: "d", Kind: KindUpdate, RecordedAt: newYear(), VisitNumber: "V"})
 	want := Fact{
-		Feed: "hub-staff", Provider: "RAJ", Scope: ScopeSocialCare, DataVersion: "1", SpellID: SpellID("RAJ", "V", "", time.Time{}),
+		Feed: "hub-staff", Provider: "RAJ", Scope: ScopeNotTold, DataVersion: "1", SpellID: SpellID("RAJ", "V", "", time.Time{}),
 		Kind: KindUpdate, ControlID: "1", Digest: "d", Recorded: newYear(), VisitNumber: "V",
 	}
 	if diff := cmp.Diff(want, r.Fact); diff != "" {

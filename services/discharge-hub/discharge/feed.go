@@ -134,7 +134,8 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 	c := feedCheck{file: file}
 	c.that(in.Key != "" && strings.Trim(in.Key, "abcdefghijklmnopqrstuvwxyz0123456789-") == "", "key", "must be lower-case letters, digits and hyphens")
 	c.that(odsCode(in.Provider), "provider", "must be the ODS code of an organisation, such as RAJ")
-	c.that(in.Scope == ScopeSocialCare || in.Scope == ScopeWholeHospital, "scope", "must be social-care or whole-hospital")
+	c.that(in.Scope == ScopeSocialCare || in.Scope == ScopeWholeHospital || in.Scope == ScopeNotTold && in.Door == DoorGRPC, "scope",
+		"must be social-care or whole-hospital; at the grpc door it may be not-told")
 	c.that(in.Mode == Live || in.Mode == Test, "mode", "must be live or test")
 	c.that(in.Mapping.Version != "", "mapping.version", "must be given; change it whenever the mapping changes")
 	switch in.Door {

@@ -25,7 +25,7 @@ func TestShippedFeeds(t *testing.T) {
 			t.Errorf("%v is feed %q, want %q", s, f.Key, want)
 		}
 	}
-	if f := feedNamed(t, "hub-staff"); f.Door != DoorGRPC || f.Provider != "RAJ" || f.Scope != ScopeSocialCare {
+	if f := feedNamed(t, "hub-staff"); f.Door != DoorGRPC || f.Provider != "RAJ" || f.Scope != ScopeNotTold {
 		t.Errorf("hub-staff is %+v", f)
 	}
 	if f := feedNamed(t, "mse-all"); f.Scope != ScopeWholeHospital || f.Mode != Live {

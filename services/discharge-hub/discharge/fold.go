@@ -30,7 +30,7 @@ func Fold(facts []Fact) State {
 
 	spell := Spell{
 		SpellID: newest.SpellID, Reference: Reference(newest.SpellID), Provider: newest.Provider,
-		Feed: newest.Feed, DataVersion: newest.DataVersion, Scope: newest.Scope,
+		Feed: newest.Feed, DataVersion: newest.DataVersion, Scope: scopeOf(order),
 		Status: InHospital, AdmittedAt: stay.admitted.Value.At,
 	}
 	state := State{Person: personOf(order), Recorded: newest.Recorded}
@@ -59,11 +59,6 @@ func Fold(facts []Fact) State {
 
 	deathFacts := deathFactsOf(order, stay.current)
 	spell.Death = DecideDeath(deathFacts)
-	for _, f := range order {
-		if f.Scope == ScopeSocialCare {
-			spell.Scope = ScopeSocialCare
-		}
-	}
 	var person flagSet
 	for _, f := range order {
 		person = person.after(f, personFlags)
@@ -105,6 +100,21 @@ func Fold(facts []Fact) State {
 func (l *leaving) snapshot(number int) *Discharge {
 	m := l.moment()
 	return &Discharge{At: m.At, On: m.Date(), Method: l.method.Value, Destination: l.destination.Value, Number: number}
+}
+
+// scopeOf is social-care as soon as one feed of such people knows the person. Whom no hospital's feed has told of, and only the social
+// care hub itself has recorded, is social care's too.
+func scopeOf(order []*Fact) Scope {
+	scope := ScopeSocialCare
+	for _, f := range order {
+		switch f.Scope {
+		case ScopeSocialCare:
+			return ScopeSocialCare
+		case ScopeWholeHospital:
+			scope = ScopeWholeHospital
+		}
+	}
+	return scope
 }
 
 // deathFactsOf gathers what stands about death: the person's facts, and those of the discharge that holds.

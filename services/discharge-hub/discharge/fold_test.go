@@ -235,6 +235,21 @@ func TestScopeIsSocialCareOnceAnySuchFeedKnowsThePerson(t *testing.T) {
 	}
 }
 
+func TestWhatHubStaffRecordSaysNothingAboutScopeUnlessNobodyElseDoes(t *testing.T) {
+	all, err := FromHL7(feedNamed(t, "mse-all"), discharge("3", day+"143000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := all.Fact
+	byHand.Scope, byHand.Kind, byHand.Digest = ScopeNotTold, KindUpdate, "other"
+	if s := Fold([]Fact{all.Fact, byHand}).Spell; s.Scope != ScopeWholeHospital {
+		t.Errorf("a correction by hand made the scope %s", s.Scope)
+	}
+	if s := Fold([]Fact{byHand}).Spell; s.Scope != ScopeSocialCare {
+		t.Errorf("whom only the hub has recorded has scope %s", s.Scope)
+	}
+}
+
 func TestNoFactsFoldToNothing(t *testing.T) {
 	if diff := cmp.Diff(State{}, Fold(nil)); diff != "" {
 		t.Error(diff)

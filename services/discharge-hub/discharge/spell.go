@@ -13,6 +13,8 @@ const (
 	ScopeSocialCare Scope = "social-care"
 	// ScopeWholeHospital is everybody whom the hospital discharges.
 	ScopeWholeHospital Scope = "whole-hospital"
+	// ScopeNotTold is for a person's hand: a correction of somebody's postcode says nothing about whether social care is involved.
+	ScopeNotTold Scope = "not-told"
 )
 
 // Status is where the person is, as the hospital tells it.

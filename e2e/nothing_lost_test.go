@@ -198,7 +198,7 @@ func visitOf(n int) (visit string, messages []message, want expected) {
 // involve asks for an assessment and for reablement, again and again until both services have said yes.
 func (tr *traffic) involve(ctx context.Context, p *platform, visit string) error {
 	for ctx.Err() == nil {
-		spells, err := query(ctx, p, "discharge-hub", pgx.RowTo[string], `SELECT spell_id::text FROM fact WHERE fact->>'visit_number' = $1 LIMIT 1`, visit)
+		spells, err := query(ctx, p, "discharge-hub", pgx.RowTo[string], `SELECT spell_id::text FROM fact WHERE fact::json->>'visit_number' = $1 LIMIT 1`, visit)
 		if err == nil && len(spells) == 1 {
 			_, err = p.assessments.RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: spells[0]})
 			if err == nil {
@@ -275,7 +275,7 @@ func (tr *traffic) spells(t *testing.T, p *platform) (map[string]string, error) 
 	t.Helper()
 	type pair struct{ Visit, Spell string }
 	pairs, err := query(t.Context(), p, "discharge-hub", pgx.RowToStructByPos[pair], `
-		SELECT DISTINCT fact->>'visit_number', spell_id::text FROM fact WHERE fact->>'visit_number' LIKE 'LOST%'`)
+		SELECT DISTINCT fact::json->>'visit_number', spell_id::text FROM fact WHERE fact::json->>'visit_number' LIKE 'LOST%'`)
 	spells := map[string]string{}
 	for _, pair := range pairs {
 		if spells[pair.Visit] != "" {

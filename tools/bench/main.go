@@ -101,7 +101,7 @@ func measure(ctx context.Context, load time.Duration, title string, env []string
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  at half the sustained rate, %5.0f a second: accept to confirmed   p50 %s, p99 %s, max %s; CPU %.2f ms\n", half.offered, ms(half.p50), ms(half.p99), ms(half.max), half.cpu)
+	fmt.Printf("  at half the sustained rate, %5.0f a second: accept to confirmed   p50 %s, p99 %s, max %s; CPU %.2f ms a handover (%s)\n", half.offered, ms(half.p50), ms(half.p99), ms(half.max), half.cpu, half.cpuBy)
 	return nil
 }
 

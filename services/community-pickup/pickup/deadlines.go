@@ -236,7 +236,9 @@ func (t Task) withdrawAll(now time.Time) Task {
 }
 
 // withdrawUntrue withdraws what fired under an earlier schedule and proved untrue: an alarm whose moment, as it is now known, has not
-// come, or had not come when what it asks for was done. It fires again, under the new schedule, when its moment comes.
+// come, or had not come when what it asks for was done. It fires again, under the new schedule, when its moment comes. So is the end of
+// a watch once a pick-up is due after all. What still holds is due from the moment that is known now: who replays the facts gets the
+// same notices, whenever they fired.
 //
 // Source: design §5, "A breach that proves untrue is withdrawn by an event".
 func (t Task) withdrawUntrue(p Place, now time.Time) Task {
@@ -259,8 +261,12 @@ func (t Task) withdrawUntrue(p Place, now time.Time) Task {
 		case ReablementOutlasts:
 			moment = t.DischargedOn.Add(th.ReablementWarningDay).Start(p.Zone)
 		}
-		if n.Schedule != t.Schedule && n.WithdrawnAt.IsZero() && so.Before(moment) {
+		switch {
+		case !n.WithdrawnAt.IsZero():
+		case n.Kind == WatchEnded, n.Schedule != t.Schedule && so.Before(moment):
 			t.Notices[i].WithdrawnAt = now
+		case !moment.IsZero():
+			t.Notices[i].DueAt = moment // it still holds, from the moment that is known now
 		}
 	}
 	return t

@@ -64,6 +64,7 @@ func (s *Stack) build(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-buildvcs=false", "-trimpath", "-o", bin + string(filepath.Separator)}, packages...)...)
+	cmd.Env = append(os.Environ(), "GOWORK=") // the programs of all modules are built together
 	cmd.Dir = s.opts.Checkout
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, strings.TrimSpace(string(out)))

@@ -352,3 +352,28 @@ func TestContradictionAboutDeathIsOneExceptionUntilTheHospitalCorrectsIt(t *test
 		t.Errorf("%d exceptions are open after it was contradicted again", n)
 	}
 }
+
+func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
+	for name, messages := range map[string][][]byte{
+		"without a visit number first": {adt("A01", "M1", "", day(1, 9)).Bytes(), adt("A03", "M2", "V1", day(2, 9)).Bytes()},
+		"with a visit number first":    {adt("A01", "M1", "V1", day(1, 9)).Bytes(), adt("A03", "M2", "", day(2, 9)).Bytes()},
+		"two visit numbers":            {adt("A01", "M1", "V1", day(1, 9)).Bytes(), adt("A03", "M2", "V2", day(2, 9)).Bytes()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := startHub(t)
+			h.send(t, messages...)
+			h.interpreted(t)
+			if n := h.count(t, `SELECT count(*) FROM exception WHERE kind = 'two-keys-for-one-stay' AND closed_at IS NULL`); n != 1 {
+				t.Errorf("%d exceptions", n)
+			}
+		})
+	}
+	t.Run("one stay", func(t *testing.T) {
+		h := startHub(t)
+		h.send(t, adt("A01", "M1", "V1", day(1, 9)).Bytes(), adt("A03", "M2", "V1", day(2, 9)).Bytes())
+		h.interpreted(t)
+		if n := h.count(t, `SELECT count(*) FROM exception`); n != 0 {
+			t.Errorf("%d exceptions for one stay with one key", n)
+		}
+	})
+}

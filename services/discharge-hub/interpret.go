@@ -225,6 +225,11 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
 		return nil, err
 	}
+	shared, err := sharedStays(ctx, tx, usable)
+	if err != nil {
+		return nil, err
+	}
+	exceptions = append(exceptions, shared...)
 	if err := closeSettled(ctx, tx, now, spells, exceptions); err != nil {
 		return nil, err
 	}

@@ -169,6 +169,49 @@ func insertFacts(ctx context.Context, tx pgx.Tx, usable []*reading) error {
 	return nil
 }
 
+// sharedStays remembers the stays that the messages are about, and returns an exception for each spell whose stay an earlier id has too:
+// the same ones whichever message came first.
+func sharedStays(ctx context.Context, tx pgx.Tx, usable []*reading) ([]newException, error) {
+	keys, spells := make([]uuid.UUID, 0, len(usable)), make([]uuid.UUID, 0, len(usable))
+	message := make(map[uuid.UUID]int64, len(usable))
+	for _, r := range usable {
+		key, err := uuid.Parse(discharge.StayKey(r.Fact))
+		if err != nil {
+			continue // it tells no patient number or no admission time
+		}
+		keys, spells = append(keys, key), append(spells, r.spell)
+		message[key] = r.ID
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO stay (key, spell_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS u (key, spell_id) ORDER BY key, spell_id
+		ON CONFLICT DO NOTHING`, keys, spells); err != nil {
+		return nil, fmt.Errorf("store stays: %w", err)
+	}
+	rows, err := tx.Query(ctx, `SELECT key, spell_id FROM stay WHERE key = ANY($1) ORDER BY key, spell_id`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read stays: %w", err)
+	}
+	var shared []newException
+	var key, spell, stay, first uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&key, &spell}, func() error {
+		if key != stay {
+			stay, first = key, spell
+			return nil
+		}
+		p := discharge.SameStay(first.String())
+		second := spell
+		shared = append(shared, newException{kind: p.Kind, inboundID: message[key], spell: &second, oncePerSpell: true, detail: p.String()})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read stays: %w", err)
+	}
+	return shared, nil
+}
+
 func savePeople(ctx context.Context, tx pgx.Tx, people map[uuid.UUID][]byte) error {
 	ids, texts := make([]uuid.UUID, 0, len(people)), make([]string, 0, len(people))
 	for id, text := range people {

@@ -30,13 +30,14 @@ func SpellID(provider, visit, patientNumber string, admitted time.Time) string {
 	return uuid.NewSHA1(namespace, []byte(key)).String()
 }
 
-// TaskID is the id of the one pick-up task of a spell: UUIDv5(spell id, "task").
-func TaskID(spellID string) (string, error) {
-	spell, err := uuid.Parse(spellID)
-	if err != nil {
-		return "", err
-	}
-	return uuid.NewSHA1(spell, []byte("task")).String(), nil
+// StayKey is the same for messages about one person's stay, whatever visit number they carry: the id that the spell would have without one.
+// It is empty where patient number or admission time is not told.
+func StayKey(f Fact) string { return SpellID(f.Provider, "", f.PatientNumber, f.AdmittedAt.Value.At) }
+
+// SameStay is the problem of a spell whose stay another spell has too: two tasks for one person, who would be visited twice.
+func SameStay(other string) Problem {
+	return Problem{TwoKeysOneStay, "PV1-19", "the patient number and the admission time are those of spell " + other + " too",
+		"Find out whether it is one stay; if so, complete one of the two tasks and ask the sender for one visit number"}
 }
 
 // crockford is base 32 without the letters that are misread or misheard (Crockford: no I, L, O, U).

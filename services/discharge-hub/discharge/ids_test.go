@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"pgregory.net/rapid"
 )
 
@@ -39,17 +38,6 @@ func TestSpellIDsAreForEver(t *testing.T) {
 		if id != "" {
 			t.Errorf("%s has an id", name)
 		}
-	}
-}
-
-func TestTaskIDIsUUIDv5OfTheSpell(t *testing.T) {
-	spell := SpellID("RAJ", "SPELL0001", "", time.Time{})
-	got, err := TaskID(spell)
-	if want := uuid.NewSHA1(uuid.MustParse(spell), []byte("task")).String(); err != nil || got != want {
-		t.Errorf("%s, %v, want %s", got, err, want)
-	}
-	if _, err := TaskID("no id"); err == nil {
-		t.Error("a task id of no spell")
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	DischargeInTheFuture = "discharge-in-the-future"
 	VisitNumberReused    = "visit-number-reused"
 	ContradictoryDeath   = "death-contradictory"
+	TwoKeysOneStay       = "two-keys-for-one-stay"
 )
 
 // Flags that say what is doubtful about a spell. A problem's kind is used as a flag too where the doubt stays in the snapshot.

@@ -54,6 +54,13 @@ CREATE TABLE chased (
 );
 INSERT INTO chased (until) VALUES ('1970-01-01Z');
 
+-- Which spells are about one stay, by discharge.StayKey. More than one is an exception.
+CREATE TABLE stay (
+    key      uuid NOT NULL,
+    spell_id uuid NOT NULL,
+    PRIMARY KEY (key, spell_id)
+);
+
 -- Who the person of a spell is (discharge.Person): the only place with names.
 CREATE TABLE person (
     spell_id uuid PRIMARY KEY,

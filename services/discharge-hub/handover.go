@@ -76,21 +76,23 @@ func (s *store) spellByReference(ctx context.Context, reference string) (uuid.UU
 // spellByControlID finds the spell of the newest message with that MSH-10.
 func (s *store) spellByControlID(ctx context.Context, controlID string) (uuid.UUID, error) {
 	var id int64
-	var pending bool
+	var pending, accepted bool
 	var spell *uuid.UUID
 	var notHandled, exceptions string
 	err := s.db.Pool.QueryRow(ctx, `
-		SELECT i.id, EXISTS (SELECT 1 FROM inbound_pending p WHERE p.id = i.id), f.spell_id, coalesce(n.message, ''),
+		SELECT i.id, i.accepted, EXISTS (SELECT 1 FROM inbound_pending p WHERE p.id = i.id), f.spell_id, coalesce(n.message, ''),
 			coalesce((SELECT string_agg(kind, ', ') FROM exception e WHERE e.inbound_id = i.id), '')
 		FROM inbound i LEFT JOIN fact f ON f.inbound_id = i.id LEFT JOIN not_handled n ON n.inbound_id = i.id
-		WHERE i.control_id = $1 AND i.accepted ORDER BY i.id DESC LIMIT 1`, controlID).Scan(&id, &pending, &spell, &notHandled, &exceptions)
+		WHERE i.control_id = $1 ORDER BY i.accepted DESC, i.id DESC LIMIT 1`, controlID).Scan(&id, &accepted, &pending, &spell, &notHandled, &exceptions)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return uuid.Nil, fault.New(fault.NotFound, "no accepted message has this control id")
+		return uuid.Nil, fault.New(fault.NotFound, "no message has this control id")
 	case err != nil:
 		return uuid.Nil, fmt.Errorf("find control id: %w", err)
 	case spell != nil:
 		return *spell, nil
+	case !accepted:
+		return uuid.Nil, fault.New(fault.Precondition, "the message was rejected: it is no HL7 message, or MSH-3 and MSH-4 name no configured sender; its bytes are kept as message %d", id)
 	case pending:
 		return uuid.Nil, fault.New(fault.NotFound, "the message is stored and not interpreted yet; ask again")
 	case notHandled != "":

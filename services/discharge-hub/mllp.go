@@ -118,7 +118,7 @@ func (l *mllpListener) handle(ctx context.Context, raw []byte) []byte {
 	}
 	if !known {
 		span.SetStatus(codes.Error, "unknown sender")
-		l.log.WarnContext(ctx, "message rejected: its sender is not configured", "msh3", clip(h.SendingApplication), "msh4", clip(h.SendingFacility))
+		l.log.WarnContext(ctx, "message rejected: its sender is not configured", "msh3", code(h.SendingApplication), "msh4", code(h.SendingFacility))
 		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
 			Text: "MSH-3 and MSH-4 name no configured sender. Check both, or have this feed configured, then send again."})
 	}
@@ -150,11 +150,15 @@ func spanName(h hl7.Header) string {
 	return "HL7 v2"
 }
 
-// clip shortens what a sender wrote, so that a log line or span stays small.
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		return s[:most]
+// code is what a sender wrote, if it looks like the code of a system; a header whose fields have slipped may hold a name there.
+func code(s string) string {
+	for _, c := range s {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return "(not a code)"
+		}
+	}
+	if len(s) > 20 {
+		return "(not a code)"
 	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc/status"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
@@ -42,7 +43,7 @@ func why(ctx context.Context, t *target, key string, out io.Writer) error {
 	for _, service := range []string{"discharge-hub", "light-touch-assessment", "reablement-capacity", "community-pickup"} {
 		resp, err := opsv1.NewExplainServiceClient(t.conns[service]).ExplainHandover(ctx, &opsv1.ExplainHandoverRequest{SpellId: h.GetSpellId()})
 		if err != nil {
-			away = append(away, fmt.Sprintf("%s does not answer: %v", service, err))
+			away = append(away, fmt.Sprintf("%s does not answer: %s", service, status.Convert(err).Message()))
 			continue
 		}
 		hops = append(hops, resp.GetHops()...)
@@ -87,10 +88,11 @@ func find(ctx context.Context, t *target, key string) (*dischargev1.GetHandoverR
 		tries = append(tries,
 			&dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_SpellId{SpellId: key}},
 			&dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_EventId{EventId: key}})
-	case strings.HasPrefix(strings.ToUpper(key), "HW"):
+	case strings.HasPrefix(strings.ToUpper(key), "HW-"):
 		tries = append(tries, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_Reference{Reference: key}})
+	default:
+		tries = append(tries, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_ControlId{ControlId: key}})
 	}
-	tries = append(tries, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_ControlId{ControlId: key}})
 	var last error
 	for _, req := range tries {
 		h, err := hub.GetHandover(ctx, req)
@@ -99,7 +101,7 @@ func find(ctx context.Context, t *target, key string) (*dischargev1.GetHandoverR
 		}
 		last = err
 	}
-	return nil, last
+	return nil, fmt.Errorf("%s: %s", key, status.Convert(last).Message())
 }
 
 func isTraceID(s string) bool {

@@ -57,7 +57,7 @@ func marshalSpell(s discharge.Spell) ([]byte, error) {
 func spellToProto(s discharge.Spell) *dischargev1.Spell {
 	p := &dischargev1.Spell{
 		SpellId: s.SpellID, Reference: s.Reference, Provider: s.Provider, Feed: s.Feed, Scope: scopes[s.Scope], Status: statuses[s.Status],
-		AdmittedAt: timestamp(s.AdmittedAt), Site: s.Site, Ward: s.Ward, PracticeCode: s.PracticeCode, PracticeCodeLater: s.PracticeCodeLater,
+		AdmittedAt: timestamp(s.AdmittedAt), Site: s.Site, PracticeCode: s.PracticeCode, PracticeCodeLater: s.PracticeCodeLater,
 		HomePostcodeSector: s.HomePostcodeSector, HomePostcodeSectorLater: s.HomePostcodeSectorLater, NoFixedAbode: s.NoFixedAbode,
 		DestinationPostcodeSector: s.DestinationPostcodeSector, Adult: adults[s.Adult], Death: deaths[s.Death], Pathway: pathways[s.Pathway],
 		Flags: s.Flags, DataVersion: s.DataVersion,

@@ -61,9 +61,7 @@ func FromEvent(feed Feed, e Event) Reading {
 	if e.RecordedAt.IsZero() {
 		f.Recorded = time.Time{}
 	}
-	if ward := text(e.Ward); len(ward.Value) <= maxWard {
-		f.Ward = ward
-	}
+	f.tellWard(text(e.Ward))
 	if odsCode(e.Site) {
 		f.Site = Tell(e.Site)
 	}

@@ -35,7 +35,7 @@ func TestAnEventAndAMessageAreTheSameSpell(t *testing.T) {
 		SpellID: message.Fact.SpellID, Reference: Reference(message.Fact.SpellID), Provider: "RAJ", Feed: "hub-staff", Scope: ScopeSocialCare,
 		Status: Discharged, AdmittedAt: time.Date(2026, 8, 25, 13, 25, 0, 0, time.UTC),
 		Discharge: &Discharge{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC), On: "2026-09-02", Method: "1", Destination: "54", Number: 1},
-		Site:      "RAJ12", Ward: "ELM", PracticeCode: "F81155", HomePostcodeSector: "RM17 5", DestinationPostcodeSector: "SS17 0",
+		Site:      "RAJ12", PracticeCode: "F81155", HomePostcodeSector: "RM17 5", DestinationPostcodeSector: "SS17 0",
 		Adult: AdultYes, Death: DeathNone, Involvements: []Involvement{HubReferral, CouncilPackage, OnPathway}, Pathway: "2", DataVersion: "1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

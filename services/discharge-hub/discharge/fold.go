@@ -129,13 +129,13 @@ func deathFactsOf(order []*Fact, current *leaving) DeathFacts {
 	return d
 }
 
-// place takes over site and ward as last told.
+// place takes over the site as last told.
 func (s *Spell) place(order []*Fact) {
-	var site, ward Told[string]
+	var site Told[string]
 	for _, f := range order {
-		site, ward = site.then(f.Site), ward.then(f.Ward)
+		site = site.then(f.Site)
 	}
-	s.Site, s.Ward = site.Value, ward.Value
+	s.Site = site.Value
 }
 
 // home takes over practice and home, as they were at the discharge and as they are told to be after it. An update that tells when

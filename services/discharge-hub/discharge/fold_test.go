@@ -219,6 +219,17 @@ func TestAVisitNumberUsedForTwoPeople(t *testing.T) {
 	}
 }
 
+func TestAMoveToAnotherWardChangesNothingThatIsPublished(t *testing.T) {
+	before := folded(t, adt("A01", "1", "20260825092000"))
+	after := folded(t, adt("A01", "1", "20260825092000"), adt("A02", "2", "20260826092000", "PV1-3", "OAK^^^RAJ12"))
+	if !before.Spell.Equal(after.Spell) {
+		t.Error(cmp.Diff(before.Spell, after.Spell))
+	}
+	if before.Person.Ward != "ELM" || after.Person.Ward != "OAK" {
+		t.Errorf("wards %q and %q", before.Person.Ward, after.Person.Ward)
+	}
+}
+
 func TestScopeIsSocialCareOnceAnySuchFeedKnowsThePerson(t *testing.T) {
 	raw := discharge("3", day+"143000")
 	all, err := FromHL7(feedNamed(t, "mse-all"), raw)
@@ -277,7 +288,6 @@ func TestEqualSeesEveryDifference(t *testing.T) {
 		"destination":  func(s *Spell) { s.Discharge.Destination = "x" },
 		"number":       func(s *Spell) { s.Discharge.Number++ },
 		"site":         func(s *Spell) { s.Site = "x" },
-		"ward":         func(s *Spell) { s.Ward = "x" },
 		"practice":     func(s *Spell) { s.PracticeCode = "x" },
 		"later":        func(s *Spell) { s.PracticeCodeLater = "x" },
 		"sector":       func(s *Spell) { s.HomePostcodeSector = "x" },

@@ -204,15 +204,10 @@ func (r *reader) readPractice() {
 	r.fact.tellPractice(said)
 }
 
-// maxWard is how long a ward's code may be. It is published, so a text that somebody typed into its place must not pass for one.
-const maxWard = 20
-
 func (r *reader) readStay() {
 	f, pv1 := &r.fact, r.m.Segment("PV1")
 	f.VisitNumber = told(pv1.Field(19, 1)).Value
-	if ward := told(pv1.Field(3, 1)); len(ward.Value) <= maxWard {
-		f.Ward = ward
-	}
+	f.tellWard(told(pv1.Field(3, 1)))
 	if site := told(pv1.Field(3, 4)); site.HasValue() && odsCode(site.Value) {
 		f.Site = site
 	}

@@ -44,7 +44,7 @@ func TestSampleMessageReadsAsItIsMeant(t *testing.T) {
 		SpellID: want.SpellID, Reference: Reference(want.SpellID), Provider: "RAJ", Feed: "mse-basildon", Scope: ScopeSocialCare,
 		Status: Discharged, AdmittedAt: want.AdmittedAt.Value.At,
 		Discharge: &Discharge{At: want.Effective.At, On: "2026-09-02", Method: "1", Destination: "19", Number: 1},
-		Site:      "RAJ12", Ward: "ELM", PracticeCode: "F81155", HomePostcodeSector: "RM17 5", Adult: AdultYes, Death: DeathNone, DataVersion: "1",
+		Site:      "RAJ12", PracticeCode: "F81155", HomePostcodeSector: "RM17 5", Adult: AdultYes, Death: DeathNone, DataVersion: "1",
 	}
 	if diff := cmp.Diff(spell, state.Spell); diff != "" {
 		t.Error(diff)
@@ -221,6 +221,7 @@ func TestContent(t *testing.T) {
 		"birth date with time":     {fields: fields{"PID-7", "194103120000"}},
 		"birth date can't be so":   {fields: fields{"PID-7", "19411350"}, want: func(f *Fact) { f.BirthDate, f.Flags = Told[string]{}, []string{FlagBirthDateUnreadable} }},
 		"a text instead of a ward": {fields: fields{"PV1-3", "moved to her sister in Tilbury^^^RAJ12"}, want: func(f *Fact) { f.Ward = Told[string]{} }},
+		"a ward cleared":           {fields: fields{"PV1-3", `""^^^RAJ12`}, want: func(f *Fact) { f.Ward = Clear[string]() }},
 		"a year that nobody means": {fields: fields{"PV1-44", "99991231235959-1200", "PID-29", "00010101"}, problems: []string{UnreadableTime, UnreadableTime},
 			want: func(f *Fact) { f.AdmittedAt = Told[Moment]{} }},
 		"a site that is no code": {fields: fields{"PV1-3", "ELM^^^Basildon Hospital"}, want: func(f *Fact) { f.Site = Told[string]{} }},

@@ -97,8 +97,8 @@ func TestFoldLeavesItsFactsAlone(t *testing.T) {
 func TestControlIDsCountAsNumbers(t *testing.T) {
 	nine := reading(t, adt("A08", "MSG9", day+"1430", "PV1-3", "OLD")).Fact
 	ten := reading(t, adt("A08", "MSG10", day+"1430", "PV1-3", "NEW")).Fact
-	if s := Fold([]Fact{ten, nine}).Spell; s.Ward != "NEW" {
-		t.Errorf("ward %s", s.Ward)
+	if p := Fold([]Fact{ten, nine}).Person; p.Ward != "NEW" {
+		t.Errorf("ward %s", p.Ward)
 	}
 }
 

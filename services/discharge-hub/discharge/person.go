@@ -49,7 +49,7 @@ func ofOnePerson(order []*Fact) (own, others []*Fact) {
 // personOf returns who the person is, as last told.
 func personOf(order []*Fact) Person {
 	var p Person
-	var nhs, status, family, given, birth, postcode, practice Told[string]
+	var nhs, status, family, given, birth, postcode, practice, ward Told[string]
 	var died Told[Moment]
 	var indicator Told[bool]
 	for _, f := range order {
@@ -58,12 +58,12 @@ func personOf(order []*Fact) Person {
 		}
 		nhs, status = nhs.then(f.NHSNumber), status.then(f.NHSNumberStatus)
 		family, given, birth = family.then(f.FamilyName), given.then(f.GivenName), birth.then(f.BirthDate)
-		postcode, practice = postcode.then(f.Postcode), practice.then(f.Practice)
+		postcode, practice, ward = postcode.then(f.Postcode), practice.then(f.Practice), ward.then(f.Ward)
 		died, indicator = died.then(f.DiedAt), indicator.then(f.DeathIndicator)
 	}
 	p.NHSNumber, p.NHSNumberStatus = nhs.Value, status.Value
 	p.FamilyName, p.GivenName, p.BirthDate = family.Value, given.Value, birth.Value
-	p.Postcode, p.Practice = postcode.Value, practice.Value
+	p.Postcode, p.Practice, p.Ward = postcode.Value, practice.Value, ward.Value
 	p.DiedAt = died.Value.At
 	if indicator.HasValue() {
 		p.DeathIndicator = map[bool]string{true: "yes", false: "no"}[indicator.Value]

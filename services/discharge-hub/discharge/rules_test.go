@@ -107,6 +107,18 @@ func TestPracticeCodes(t *testing.T) {
 	}
 }
 
+func TestWardsAreCodes(t *testing.T) {
+	for in, want := range map[string]bool{
+		"ELM": true, "B2": true, "ELM-2": true, "A/1.B_2": true, "12": true, "ABCDEFGHIJKL": true,
+		"": false, "ABCDEFGHIJKLM": false, "Elm": false, "ELM 2": false, "ADA TESTER": false, "-ELM": false, "ELM-": false, "A--B": false, "A-/B": false,
+		"ELM'S": false, "É1": false, "9990000026": false, "999-000-0026": false, "9990000027": true,
+	} {
+		if got := wardCode(in); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
+
 func TestAdultAtTheDischarge(t *testing.T) {
 	for _, c := range []struct {
 		birth, on string

@@ -71,7 +71,6 @@ type Spell struct {
 	AdmittedAt              time.Time // zero when not told
 	Discharge               *Discharge
 	Site                    string
-	Ward                    string
 	PracticeCode            string
 	PracticeCodeLater       string // told as taking effect after the discharge, where it differs
 	HomePostcodeSector      string
@@ -113,12 +112,12 @@ func sameDischarge(a, b Discharge) bool {
 	return a == b
 }
 
-func (s Spell) scalars() [18]string {
+func (s Spell) scalars() [17]string {
 	fixed := "home"
 	if s.NoFixedAbode {
 		fixed = "none"
 	}
-	return [...]string{s.SpellID, s.Reference, s.Provider, s.Feed, string(s.Scope), string(s.Status), s.Site, s.Ward, s.PracticeCode,
+	return [...]string{s.SpellID, s.Reference, s.Provider, s.Feed, string(s.Scope), string(s.Status), s.Site, s.PracticeCode,
 		s.PracticeCodeLater, s.HomePostcodeSector, s.HomePostcodeSectorLater, fixed, s.DestinationPostcodeSector, string(s.Adult), string(s.Death), s.Pathway, s.DataVersion}
 }
 
@@ -134,4 +133,5 @@ type Person struct {
 	Practice        string
 	DiedAt          time.Time
 	DeathIndicator  string // "yes", "no" or empty
+	Ward            string // as last told; moving to another makes no new version of the spell
 }

@@ -75,6 +75,13 @@ func (f *Fact) tellPractice(t Told[string]) {
 	}
 }
 
+// tellWard takes a ward's code. People type texts and numbers into its place, and those say nothing.
+func (f *Fact) tellWard(t Told[string]) {
+	if !t.HasValue() || wardCode(t.Value) {
+		f.Ward = t
+	}
+}
+
 func (f *Fact) tellDeathIndicator(t Told[string]) {
 	if !t.HasValue() {
 		f.DeathIndicator = Told[bool]{Said: t.Said, Cleared: t.Cleared}

@@ -362,9 +362,8 @@ type Spell struct {
 	AdmittedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
 	// The discharge that holds now; absent while the person is in hospital or after a cancellation.
 	Discharge *Discharge `protobuf:"bytes,8,opt,name=discharge,proto3" json:"discharge,omitempty"`
-	// ODS codes as the hospital told them.
+	// ODS code of the site, as the hospital told it. The ward stays in the hub.
 	Site string `protobuf:"bytes,9,opt,name=site,proto3" json:"site,omitempty"`
-	Ward string `protobuf:"bytes,10,opt,name=ward,proto3" json:"ward,omitempty"`
 	// ODS code of the registered GP practice as told for the time of discharge; empty when not told.
 	PracticeCode string `protobuf:"bytes,11,opt,name=practice_code,json=practiceCode,proto3" json:"practice_code,omitempty"`
 	// Practice and postcode sector told as taking effect after the discharge; empty when there is none.
@@ -479,13 +478,6 @@ func (x *Spell) GetDischarge() *Discharge {
 func (x *Spell) GetSite() string {
 	if x != nil {
 		return x.Site
-	}
-	return ""
-}
-
-func (x *Spell) GetWard() string {
-	if x != nil {
-		return x.Ward
 	}
 	return ""
 }
@@ -660,7 +652,7 @@ var File_homeward_discharge_v1_spell_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\n" +
-	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\a\n" +
+	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\a\n" +
 	"\x05Spell\x12\x19\n" +
 	"\bspell_id\x18\x01 \x01(\tR\aspellId\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1a\n" +
@@ -671,9 +663,7 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\vadmitted_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"admittedAt\x12>\n" +
 	"\tdischarge\x18\b \x01(\v2 .homeward.discharge.v1.DischargeR\tdischarge\x12\x12\n" +
-	"\x04site\x18\t \x01(\tR\x04site\x12\x12\n" +
-	"\x04ward\x18\n" +
-	" \x01(\tR\x04ward\x12#\n" +
+	"\x04site\x18\t \x01(\tR\x04site\x12#\n" +
 	"\rpractice_code\x18\v \x01(\tR\fpracticeCode\x12.\n" +
 	"\x13practice_code_later\x18\f \x01(\tR\x11practiceCodeLater\x120\n" +
 	"\x14home_postcode_sector\x18\r \x01(\tR\x12homePostcodeSector\x12;\n" +
@@ -685,7 +675,8 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\finvolvements\x18\x13 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
 	"\apathway\x18\x14 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12\x14\n" +
 	"\x05flags\x18\x15 \x03(\tR\x05flags\x12!\n" +
-	"\fdata_version\x18\x16 \x01(\tR\vdataVersion\"\x99\x01\n" +
+	"\fdata_version\x18\x16 \x01(\tR\vdataVersionJ\x04\b\n" +
+	"\x10\vR\x04ward\"\x99\x01\n" +
 	"\tDischarge\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
 	"\x02on\x18\x02 \x01(\tR\x02on\x12\x16\n" +

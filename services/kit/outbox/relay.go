@@ -125,13 +125,16 @@ func (r *Relay) read(ctx context.Context) (unsent, error) {
 	return batch, nil
 }
 
-// Close gives the lock back.
+// Close gives the lock back, so that another relay need not wait until the server notices that the session is gone.
 func (r *Relay) Close() {
-	if r.lock != nil {
-		// The session ends with its lock; returning it to the pool would keep the lock.
-		_ = r.lock.Hijack().Close(context.Background())
-		r.lock = nil
+	if r.lock == nil {
+		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = r.lock.Exec(ctx, `SELECT pg_advisory_unlock($1)`, relayLock) // the end of the session does it too, a little later
+	_ = r.lock.Hijack().Close(ctx)
+	r.lock = nil
 }
 
 func (r *Relay) hold(ctx context.Context) (bool, error) {

@@ -17,11 +17,18 @@ const (
 // Reader takes messages out of an MLLP connection. Senders are not exact, so it takes what is clear: frames in frames, line breaks
 // and rubbish between frames, a missing CR at the end, any fragmentation. A frame ends with its FS, not with the CR behind it,
 // because a sender that leaves the CR out waits for an answer.
+//
+// Where a message begins inside a frame, its sender began anew: the message is what begins last. What stands before was cut off;
+// it is dropped, for it gets no answer and is sent again. A VT that no MSH follows is a character in a text, such as a word
+// processor's line break.
 type Reader struct {
 	in    *bufio.Reader
 	limit int
 	frame []byte
 }
+
+// messageStart is what every message begins with.
+const messageStart = "MSH"
 
 // NewReader reads frames of at most limit bytes from in; MaxBytes if limit is 0.
 func NewReader(in io.Reader, limit int) *Reader {
@@ -60,8 +67,13 @@ func (r *Reader) skipTo(b byte) error {
 func (r *Reader) readTo(b byte) ([]byte, error) {
 	r.frame = r.frame[:0]
 	size := 0
+	var anew restart
 	for {
 		part, err := r.in.ReadSlice(b)
+		if behind := anew.in(part); behind > 0 {
+			r.frame = append(r.frame[:0], messageStart...)
+			size, part = len(messageStart), part[behind:]
+		}
 		size += len(part)
 		r.frame = append(r.frame, part[:min(len(part), max(0, r.limit+1-len(r.frame)))]...)
 		switch {
@@ -76,6 +88,37 @@ func (r *Reader) readTo(b byte) ([]byte, error) {
 		}
 		return r.frame[:size-1], nil
 	}
+}
+
+// restart finds where a message begins behind a VT, whichever parts the bytes come in. Its value is how much has been seen of VT and
+// messageStart.
+type restart int
+
+// in returns the place in the part that is behind the last such beginning, or 0 if none is complete there.
+func (r *restart) in(part []byte) int {
+	behind := 0
+	for i := 0; i < len(part); i++ {
+		if *r == 0 {
+			vt := bytes.IndexByte(part[i:], startBlock)
+			if vt < 0 {
+				break
+			}
+			i += vt
+		}
+		switch c := part[i]; {
+		case c == startBlock:
+			*r = 1
+		case *r == 1 && bytes.IndexByte([]byte(" \t\r\n\xef\xbb\xbf"), c) >= 0:
+		case c == messageStart[*r-1]:
+			*r++
+		default:
+			*r = 0
+		}
+		if int(*r) > len(messageStart) {
+			behind, *r = i+1, 0
+		}
+	}
+	return behind
 }
 
 // Frame returns the message in its frame, ready for one write.

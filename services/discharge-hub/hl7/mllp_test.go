@@ -39,6 +39,11 @@ func TestFramesAreTakenAsSendersSendThem(t *testing.T) {
 		"LF instead of CR":             {"\x0bMSH|1\x1c\n\x0bMSH|2\x1c\n", []string{"MSH|1", "MSH|2"}},
 		"empty frames to keep it open": {"\x0b\x1c\r\x0b\r\n\x1c\r\x0bMSH|1\x1c\r", []string{"MSH|1"}},
 		"nothing":                      {"", nil},
+		"rubbish in front of a message in its frame": {"\x0bGARBAGE\x0bMSH|1\x1c\r", []string{"MSH|1"}},
+		"cut off and begun anew":                     {"\x0bMSH|1|cut\x0bMSH|2\x1c\r\x0bMSH|3\x1c\r", []string{"MSH|2", "MSH|3"}},
+		"cut off twice, then framed twice":           {"\x0bMSH|1\x0bMSH|2\x0b\x0b\r\n\ufeffMSH|3\x1c\r\x1c\r", []string{"MSH|3"}},
+		"cut off within MSH":                         {"\x0bMSH|1\x0bMS\x0bMSH|2\x1c\r", []string{"MSH|2"}},
+		"a line break of a word processor in a text": {"\x0bMSH|1\rNTE|1||one\x0btwo MSH\x0bMST\x1c\r", []string{"MSH|1\rNTE|1||one\x0btwo MSH\x0bMST"}},
 	} {
 		for way, in := range map[string]io.Reader{
 			"whole":        strings.NewReader(c.wire),
@@ -88,12 +93,28 @@ func TestATooLargeFrameIsNamedAndTheNextOneIsRead(t *testing.T) {
 	}
 }
 
+func TestATooLargeFragmentIsDroppedForTheMessageThatFollowsInItsFrame(t *testing.T) {
+	for _, size := range []int{90, 101, 50_000} {
+		wire := "\x0bMSH|" + strings.Repeat("x", size) + "\x0bMSH|2\x1c\r\x0bMSH|3\x0bMSH|" + strings.Repeat("y", size+20) + "\x1c\r\x0bMSH|4\x1c\r"
+		r := NewReader(strings.NewReader(wire), 100)
+		if got, err := r.Next(); err != nil || string(got) != "MSH|2" {
+			t.Errorf("%d: %q, %v", size, got, err)
+		}
+		if got, err := r.Next(); !errors.Is(err, ErrTooLarge) || len(got) != 100 || !bytes.HasPrefix(got, []byte("MSH|y")) {
+			t.Errorf("%d: a message too large behind a fragment: %q, %v", size, got, err)
+		}
+		if got, err := r.Next(); err != nil || string(got) != "MSH|4" {
+			t.Errorf("%d: %q, %v", size, got, err)
+		}
+	}
+}
+
 func TestWhatIsFramedIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		messages := rapid.SliceOf(rapid.StringMatching(`MSH\|[ -~\r]{0,40}[!-~]`)).Draw(t, "messages")
 		var wire []byte
 		for _, m := range messages {
-			wire = append(wire, rapid.SampledFrom([]string{"", "\r\n", "\x1c\r", "noise"}).Draw(t, "between")...)
+			wire = append(wire, rapid.SampledFrom([]string{"", "\r\n", "\x1c\r", "noise", "\x0bMSH|cut", "\x0bnoise"}).Draw(t, "between")...)
 			wire = AppendFrame(wire, []byte(m))
 		}
 		got, err := readAll(bytes.NewReader(wire), 0)
@@ -124,6 +145,9 @@ func FuzzReader(f *testing.F) {
 			}
 			if bytes.IndexByte(frame, endBlock) >= 0 {
 				t.Fatalf("an end block in %q", frame)
+			}
+			if bytes.Contains(frame, []byte("\x0bMSH")) {
+				t.Fatalf("two messages in %q", frame)
 			}
 			if err != nil && !errors.Is(err, ErrTooLarge) {
 				return

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Limits on one message. They bound what a broken or hostile sender can make us hold; real ADT messages are under 10 kB.
+// Limits on one message. They bound what a broken or hostile sender can make us hold. Most ADT messages are under 10 kB; a discharge
+// with its observations and notes can have a thousand segments and more.
 const (
-	MaxBytes       = 1 << 20
-	MaxSegments    = 1000
+	MaxBytes       = 4 << 20
+	MaxSegments    = 20_000
 	MaxRepetitions = 200
 )
 

@@ -215,6 +215,14 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestADischargeWithManyObservationsIsRead(t *testing.T) {
+	raw := append(sample(t), strings.Repeat("OBX|1|TX|NOTE||"+strings.Repeat("x", 1000)+"\r", 1100)...)
+	m := mustParse(t, string(raw))
+	if got := m.Get("PV1-19").Text(); got != "SPELL0001" || len(slices.Collect(m.Segments("OBX"))) != 1100 {
+		t.Errorf("PV1-19 is %q", got)
+	}
+}
+
 func TestPathsThatAreNone(t *testing.T) {
 	for _, s := range []string{"", "PV1", "PV1-", "PV1-0", "pv1-3", "PV12-3", "PV1-3.", "PV1-3.1.1.1", "PV1-3[0]", "PV1-3[1", "PV1-x", "-1", "PV1-1000"} {
 		if p, err := ParsePath(s); err == nil {
@@ -301,6 +309,30 @@ func BenchmarkParseHeader(b *testing.B) {
 		if _, err := ParseHeader(raw); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkParseOfLongMessages shows that the time for a byte does not grow with the message.
+func BenchmarkParseOfLongMessages(b *testing.B) {
+	for name, text := range map[string]string{
+		"1000 segments":     strings.Repeat("OBX|1|TX|NOTE||text\r", 1000),
+		"19000 segments":    strings.Repeat("OBX|1|TX|NOTE||text\r", 19_000),
+		"breaks in texts":   "NTE|1||" + strings.Repeat("x\r\n", MaxBytes/4),
+		"only line breaks":  "NTE|1||" + strings.Repeat("\r", MaxBytes-10_000) + "x",
+		"escapes in a text": "NTE|1||" + strings.Repeat("\\T\\", MaxBytes/4),
+		"unended escapes":   "NTE|1||" + strings.Repeat("\\X4", MaxBytes/4),
+	} {
+		raw := append(sample(b), text...)
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				m, err := Parse(raw)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = m.Get("NTE-3").Text()
+			}
+		})
 	}
 }
 

@@ -42,7 +42,7 @@ func FromHL7(feed Feed, raw []byte) (Reading, error) {
 	r.readTimes()
 	r.readPerson()
 	r.readStay()
-	return r.finish(m.Header.ProcessingID), nil
+	return r.finish(strings.ToUpper(m.Header.ProcessingID)), nil
 }
 
 // reader collects what a message says.
@@ -179,8 +179,8 @@ func (r *reader) readAddress(addresses hl7.Field) {
 	r.fact.tellPostcode(postcode)
 }
 
-// readPractice reads the ODS code of the registered practice: PD1-3.3 (UK usage), PD1-3.1, or PD1-4.1 where the feed says so. What
-// is there but is no practice's code, such as a doctor's own code, says nothing.
+// readPractice reads the ODS code of the registered practice: PD1-3.3 (UK usage), PD1-3.1, PD1-3.10 (HL7 v2.5, XON.10), or the same
+// of PD1-4 where the feed says so. What is there but is no practice's code, such as a doctor's own code, says nothing.
 func (r *reader) readPractice() {
 	var said Told[string]
 	for _, p := range r.feed.Mapping.Practices {
@@ -189,7 +189,7 @@ func (r *reader) readPractice() {
 			said = said.then(Clear[string]())
 		}
 		for rep := range field.Repetitions() {
-			for _, component := range [...]int{3, 1} {
+			for _, component := range [...]int{3, 1, 10} {
 				t := told(rep.Component(component))
 				if t.HasValue() && PracticeCode(t.Value) != "" {
 					r.fact.tellPractice(t)

@@ -54,6 +54,7 @@ func TestSampleMessageReadsAsItIsMeant(t *testing.T) {
 func TestTestMessagesAreHeldOnALiveFeedAndUsedOnATestFeed(t *testing.T) {
 	test, _ := sample(t)
 	debug := bytes.Replace(test, []byte("|T|2.4"), []byte("|D|2.4"), 1)
+	small := bytes.Replace(test, []byte("|T|2.4"), []byte("|t|2.4"), 1)
 	odd := bytes.Replace(test, []byte("|T|2.4"), []byte("||2.4"), 1)
 	live := feedNamed(t, "mse-basildon")
 	training := live
@@ -66,6 +67,7 @@ func TestTestMessagesAreHeldOnALiveFeedAndUsedOnATestFeed(t *testing.T) {
 		kinds  []string
 	}{
 		{"T on live", live, test, false, []string{TestMessageOnLive}},
+		{"t on live", live, small, false, []string{TestMessageOnLive}},
 		{"D on live", live, debug, false, []string{TestMessageOnLive}},
 		{"blank on live", live, odd, true, nil},
 		{"T on test", training, test, true, nil},
@@ -181,8 +183,11 @@ func TestContent(t *testing.T) {
 			want: func(f *Fact) { f.Postcode, f.Flags = Told[string]{}, []string{FlagPostcodeUnreadable} }},
 		"address cleared": {fields: fields{"PID-11", `""`}, want: func(f *Fact) { f.Postcode = Clear[string]() }},
 
-		"practice as the only component": {fields: fields{"PD1-3", "f81155"}},
-		"practice in PD1-4":              {fields: fields{"PD1-3", "", "PD1-4", "F81155^SMITH"}},
+		"practice where version 2.5 puts it":  {fields: fields{"PD1-3", "BALFOUR MEDICAL CENTRE^^^^^NHS^ODS^^^F81155"}},
+		"practice behind a number in PD1-3.3": {fields: fields{"PD1-3", "BALFOUR MEDICAL CENTRE^^12345^^^NHS^ODS^^^F81155"}},
+		"practice in PD1-3.3 before PD1-3.10": {fields: fields{"PD1-3", "BALFOUR MEDICAL CENTRE^^F81155^^^NHS^ODS^^^F81010"}},
+		"practice as the only component":      {fields: fields{"PD1-3", "f81155"}},
+		"practice in PD1-4":                   {fields: fields{"PD1-3", "", "PD1-4", "F81155^SMITH"}},
 		"a doctor's code in PD1-4 says nothing": {fields: fields{"PD1-3", "", "PD1-4", "G1234567^SMITH^JOHN"},
 			want: func(f *Fact) { f.Practice, f.Flags = Told[string]{}, []string{FlagPracticeUnreadable} }},
 		"a doctor's code beside the practice": {fields: fields{"PD1-4", "G1234567^SMITH"}},

@@ -3,6 +3,7 @@ package hl7
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,13 +25,13 @@ type Time struct {
 	Precision Precision
 }
 
-// ParseTime reads YYYY[MM[DD[HH[MM[SS[.S+]]]]]][+/-ZZZZ] (HL7 v2.4 chapter 2.9.47). Without an offset it is wall-clock time in
-// loc. When clocks go back, a wall-clock time that comes twice is the first of the two; when they go forward, one that never comes
+// ParseTime reads YYYY[MM[DD[HH[MM[SS[.S+]]]]]][+/-ZZZZ] (HL7 v2.4 chapter 2.9.47), and Z for the offset +0000, which some senders
+// write after ISO 8601. Without an offset it is wall-clock time in loc. When clocks go back, a wall-clock time that comes twice is the first of the two; when they go forward, one that never comes
 // is read with the offset that held before, so it falls behind the change.
 func ParseTime(s string, loc *time.Location) (Time, error) {
-	body := s
-	offset, zoned := 0, false
-	if i := len(s) - 5; i >= 4 && (s[i] == '+' || s[i] == '-') {
+	body, zoned := strings.CutSuffix(s, "Z")
+	offset := 0
+	if i := len(s) - 5; !zoned && i >= 4 && (s[i] == '+' || s[i] == '-') {
 		hh, err1 := digits(s[i+1 : i+3])
 		mm, err2 := digits(s[i+3:])
 		if err1 != nil || err2 != nil || hh > 14 || mm > 59 {

@@ -7,7 +7,7 @@
 //	event ── FromEvent(feed) ┘
 //
 // A Fact is what one message says. A spell is a set of facts, and its state is Fold over the set. Fold sorts facts by when the
-// hospital recorded them (EVN-2, else MSH-7), so the order and number of arrivals do not matter.
+// hospital recorded them (EVN-2, or MSH-7 where it knows better), so the order and number of arrivals do not matter.
 //
 // # The course of a spell
 //

@@ -35,7 +35,7 @@ type Fact struct {
 	Kind        Kind   `json:"kind"`
 	ControlID   string `json:"control_id"` // MSH-10
 	Digest      string `json:"digest"`     // of the raw message
-	// Recorded is when the hospital recorded it (EVN-2, else MSH-7). It alone orders the facts.
+	// Recorded is when the hospital recorded it (EVN-2, or MSH-7 where that knows better). It alone orders the facts.
 	Recorded time.Time `json:"recorded"`
 	// Effective is when it took effect (EVN-6); in a cancel it is the time of what is cancelled. Zero when not told.
 	Effective Moment `json:"effective,omitzero"`

@@ -74,6 +74,7 @@ func Fold(facts []Fact) State {
 		{FlagControlIDReused, controlIDReused(all)},
 		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
 		{VisitNumberReused, len(others) > 0},
+		{RecordedInTheFuture, slices.ContainsFunc(order, func(f *Fact) bool { return slices.Contains(f.Flags, RecordedInTheFuture) })},
 	} {
 		if raised.on {
 			flags = append(flags, raised.flag)

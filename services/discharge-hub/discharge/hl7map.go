@@ -68,45 +68,87 @@ func told(f hl7.Field) Told[string] {
 	return Told[string]{}
 }
 
-// moment reads a time. One that can't be read is a problem and says nothing.
+// time reads a time with whatever precision it has; false means that it is none of this age.
+func (r *reader) time(text string) (hl7.Time, bool) {
+	at, err := hl7.ParseTime(text, r.feed.Zone)
+	return at, err == nil && at.Year() >= 1850 && at.Year() <= 2200
+}
+
+// moment reads a time to the day or better. One that can't be read is a problem and says nothing.
 func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision) {
 	t := told(r.m.Field(segment, field))
 	if !t.HasValue() {
 		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, 0
 	}
-	at, err := hl7.ParseTime(t.Value, r.feed.Zone)
-	if err != nil || at.Precision < hl7.Day || at.Year() < 1850 || at.Year() > 2200 {
-		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time of this age to the day or better",
-			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
+	at, ok := r.time(t.Value)
+	if !ok || at.Precision < hl7.Day {
+		r.unreadableTime(fmt.Sprintf("%s-%d", segment, field), t.Value)
 		return Told[Moment]{}, 0
 	}
 	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
 }
 
-// readTimes finds when the message was recorded and when it took effect. A recorded time to the day would sort a discharge before
-// the same day's admission, so MSH-7 is taken if it knows better; where both are missing, the times of the events themselves.
+func (r *reader) unreadableTime(where, text string) {
+	r.problem(UnreadableTime, where, shown(text)+" is no time of this age to the day or better",
+		"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
+}
+
+// readTimes finds when the message was recorded and when it took effect.
 func (r *reader) readTimes() {
 	f := &r.fact
-	evn2, fine := r.moment("EVN", 2)
+	evn2, precision := r.moment("EVN", 2)
 	effective, _ := r.moment("EVN", 6)
 	f.Effective = effective.Value
 	f.AdmittedAt, _ = r.moment("PV1", 44)
 	f.DischargedAt, _ = r.moment("PV1", 45)
-	if fine >= hl7.Hour {
-		f.Recorded = evn2.Value.At
+	if evn2.HasValue() {
+		f.Recorded = r.recorded(hl7.Time{Time: evn2.Value.At, Precision: precision})
 		return
 	}
-	msh7, better := r.moment("MSH", 7)
-	if better >= hl7.Hour {
-		f.Recorded = msh7.Value.At
-		return
-	}
-	for _, m := range []Moment{evn2.Value, msh7.Value, f.Effective, f.DischargedAt.Value, f.AdmittedAt.Value} {
+	msh7, _ := r.moment("MSH", 7)
+	for _, m := range []Moment{msh7.Value, f.Effective, f.DischargedAt.Value, f.AdmittedAt.Value} {
 		if !m.IsZero() {
 			f.Recorded = m.At
 			return
 		}
 	}
+}
+
+// recorded returns EVN-2, made more exact by a finer MSH-7: the moment within the minute, hour or day of EVN-2 that is nearest to MSH-7.
+// So a discharge comes behind the same day's admission, and a cancel behind the discharge that was sent in the same minute.
+//
+// Where EVN-2 is more than a day after MSH-7, it is MSH-7: nobody can have recorded later what was sent already, and a mistyped year would
+// order the message behind all that comes after it.
+func (r *reader) recorded(evn2 hl7.Time) time.Time {
+	msh7, ok := r.time(r.m.Field("MSH", 7).Text())
+	if !ok || msh7.Precision < hl7.Day {
+		return evn2.Time
+	}
+	switch {
+	case evn2.After(r.end(msh7).Add(24 * time.Hour)):
+		r.problem(RecordedInTheFuture, "EVN-2", "the message was recorded more than a day after it was sent (MSH-7)",
+			"Check with the sender which of the two is wrong; MSH-7 is used for both")
+		r.fact.flag(RecordedInTheFuture)
+		return msh7.Time
+	case msh7.Precision <= evn2.Precision || msh7.Before(evn2.Time):
+		return evn2.Time
+	case msh7.Before(r.end(evn2)):
+		return msh7.Time
+	}
+	return r.end(evn2).Add(-time.Second).UTC()
+}
+
+// end returns where the day, hour or minute that a time tells ends; a time to the second is its own end.
+func (r *reader) end(t hl7.Time) time.Time {
+	switch t.Precision {
+	case hl7.Day:
+		return t.In(r.feed.Zone).AddDate(0, 0, 1)
+	case hl7.Hour:
+		return t.Add(time.Hour)
+	case hl7.Minute:
+		return t.Add(time.Minute)
+	}
+	return t.Time
 }
 
 func (r *reader) readPerson() {

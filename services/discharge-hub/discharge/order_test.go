@@ -25,15 +25,16 @@ func course(t *rapid.T) [][]byte {
 		}
 	}
 	more := []func() []string{
+		optional("MSH-7", day+"180130", day+"180259", day+"180300", day), optional("EVN-2", "20360902180300", day+"18", day),
 		optional("EVN-6", day+"1200", day+"1803", day, `""`),
 		optional("PV1-45", day+"1200", day+"1803", day, "", `""`, "20620101", "soon"),
 		optional("PV1-36", "1", "4", "19", "Dead", "", `""`, "06"),
 		optional("PV1-37", "19", "79", "1", "54", "", `""`),
-		optional("PID-29", day+"1100", `""`), optional("PID-30", "Y", "N", `""`, "?"),
-		optional("PID-3", "9990000026^^^NHS^NH~1234567^^^RAJ^PI", "9990000034^^^NHS^NH~7654321^^^RAJ^PI", "9990000027^^^NHS^NH", "7654321^^^RAJ^PI"),
-		optional("PID-7", "19410312", "1950", `""`),
+		optional("PID-29", day+"1100", "202609", "YES", `""`), optional("PID-30", "Y", "N", `""`, "?", "Dead"),
+		optional("PID-3", "9990000026^^^NHS^NH~1234567^^^RAJ^PI", "9990000034^^^NHS^NH~7654321^^^RAJ^PI", "9990000027^^^NHS^NH", "9990000034^^^NHS^NH", "7654321^^^RAJ^PI"),
+		optional("PID-7", "19410312", "19500101", "1950", "", `""`),
 		optional("PD1-3", "X^^F81010", "X", `""`, ""), optional("PID-11", "x^^^^SS17 0PH^^H", "^^^^ZZ99 3VZ", `""`),
-		optional("PV1-3", "OAK^^^RAJ01", "ASH"),
+		optional("PV1-3", "OAK^^^RAJ01", "ASH"), optional("PV1-44", "20260825091500", "20260901091500", ""),
 	}
 	messages := make([][]byte, rapid.IntRange(1, 9).Draw(t, "messages"))
 	for i := range messages {

@@ -13,6 +13,7 @@ const (
 	UnreadableTime       = "unreadable-time"
 	DischargeBeforeStay  = "discharge-before-admission"
 	DischargeInTheFuture = "discharge-in-the-future"
+	RecordedInTheFuture  = "recorded-in-the-future"
 	VisitNumberReused    = "visit-number-reused"
 	ContradictoryDeath   = "death-contradictory"
 	TwoKeysOneStay       = "two-keys-for-one-stay"

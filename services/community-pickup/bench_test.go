@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/homeward-care/homeward/services/community-pickup/migrations"
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/community-pickup/places"
 	"github.com/homeward-care/homeward/services/kit/kittest"
@@ -30,7 +31,7 @@ func manyTasks(b *testing.B, open, due int) *sweeper {
 	if err != nil {
 		b.Fatal(err)
 	}
-	db := kittest.Open(b, kittest.Database(b, Migrations()))
+	db := kittest.Open(b, kittest.Database(b, migrations.FS))
 	fill := func(n int, deadline time.Time, text string) {
 		if _, err := db.Pool.Exec(b.Context(), `
 			INSERT INTO task (id, reference, team, progress, due_at, next_deadline, task)

@@ -4,10 +4,8 @@ package communitypickup
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"time"
@@ -21,18 +19,6 @@ import (
 	"github.com/homeward-care/homeward/services/kit/explain"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Migrations are the service's own tables.
-func Migrations() fs.FS {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the embedded folder is there or the program would not have been built
-	}
-	return sub
-}
 
 // Config of the service, from the environment.
 type Config struct {

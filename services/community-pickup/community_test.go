@@ -16,6 +16,7 @@ import (
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/community-pickup/migrations"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/bus"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
@@ -40,7 +41,7 @@ func startCommunity(t *testing.T) *community {
 	t.Parallel()
 	n := kittest.NATS(t)
 	c := &community{issuer: kittest.Issuer(t)}
-	url := kittest.Database(t, Migrations())
+	url := kittest.Database(t, migrations.FS)
 	c.db = kittest.Open(t, url)
 	c.cfg = Config{
 		Config: kittest.Config(t, "community-pickup", url, n, c.issuer), Place: "thurrock",

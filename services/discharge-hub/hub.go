@@ -4,7 +4,6 @@ package dischargehub
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,18 +21,6 @@ import (
 	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Migrations are the hub's own tables.
-func Migrations() fs.FS {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the embedded folder is there or the program would not have been built
-	}
-	return sub
-}
 
 // Config of the hub, from the environment.
 type Config struct {

@@ -19,6 +19,7 @@ import (
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
 	"github.com/homeward-care/homeward/services/kit/kittest"
@@ -40,7 +41,7 @@ func startHub(t *testing.T) *hub {
 	t.Helper()
 	t.Parallel()
 	h := &hub{nats: kittest.NATS(t), issuer: kittest.Issuer(t)}
-	url := kittest.Database(t, Migrations())
+	url := kittest.Database(t, migrations.FS)
 	h.db = kittest.Open(t, url)
 	h.cfg = Config{
 		Config: kittest.Config(t, "discharge-hub", url, h.nats, h.issuer), MLLPAddr: kittest.FreeAddr(t),

@@ -5,9 +5,10 @@ import (
 	_ "time/tzdata" // hospitals write local times, and an image FROM scratch has no zones
 
 	dischargehub "github.com/homeward-care/homeward/services/discharge-hub"
+	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 func main() {
-	service.Main("discharge-hub", dischargehub.Migrations(), dischargehub.Run)
+	service.Main("discharge-hub", migrations.FS, dischargehub.Run)
 }

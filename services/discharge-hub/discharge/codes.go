@@ -53,8 +53,8 @@ type outcome struct {
 }
 
 // readOutcome reads the two fields by the feed's tables and the national codes. Where each holds a code of the other set, or one
-// of them does and the other is blank, they are swapped. Words instead of codes that speak of death are reported; any other
-// unknown text says nothing and is flagged.
+// of them does and the other is blank, they are swapped. Words instead of codes that speak of death, and a code of death in the wrong
+// field, are reported; any other unknown text says nothing and is flagged.
 func readOutcome(m Mapping, method, destination Told[string]) outcome {
 	method, destination = coded(m.Methods, method), coded(m.Destinations, destination)
 	var o outcome
@@ -70,7 +70,7 @@ func readOutcome(m Mapping, method, destination Told[string]) outcome {
 		switch {
 		case !t.HasValue() || set[t.Value] != "":
 			return t
-		case speaksOfDeath(t.Value):
+		case speaksOfDeath(t.Value), deathCode(t.Value):
 			o.deadInText = true
 		default:
 			o.flags = append(o.flags, flag)
@@ -95,6 +95,9 @@ func coded(table map[string]string, t Told[string]) Told[string] {
 	}
 	return t
 }
+
+// deathCode tells whether a method or destination says that the person died or was never alive.
+func deathCode(code string) bool { return code == "4" || code == "5" || code == "79" }
 
 // speaksOfDeath finds the words that wards type into coded fields.
 func speaksOfDeath(text string) bool {

@@ -50,14 +50,15 @@ type Fact struct {
 	Postcode        Told[string] `json:"postcode,omitzero"`
 	NoFixedAbode    bool         `json:"no_fixed_abode,omitzero"`
 	Practice        Told[string] `json:"practice,omitzero"`
-	DiedAt          Told[Moment] `json:"died_at,omitzero"`
+	DiedAt          Told[Moment] `json:"died_at,omitzero"` // a zero moment is a death whose day is not known
 	DeathIndicator  Told[bool]   `json:"death_indicator,omitzero"`
+	DeathUnclear    bool         `json:"death_unclear,omitzero"` // words in PID-30, or no readable time in PID-29
 
 	AdmittedAt          Told[Moment] `json:"admitted_at,omitzero"`   // PV1-44
 	DischargedAt        Told[Moment] `json:"discharged_at,omitzero"` // PV1-45
 	Method              Told[string] `json:"method,omitzero"`
 	Destination         Told[string] `json:"destination,omitzero"`
-	DeadInText          bool         `json:"dead_in_text,omitzero"` // words of death where a code belongs
+	DeadInText          bool         `json:"dead_in_text,omitzero"` // words of death, or its code, where another code belongs
 	DestinationPostcode Told[string] `json:"destination_postcode,omitzero"`
 	Site                Told[string] `json:"site,omitzero"`
 	Ward                Told[string] `json:"ward,omitzero"`

@@ -92,7 +92,7 @@ func Fold(facts []Fact) State {
 			"The first person's spell goes on; find out whose the later messages are and record that discharge by hand"})
 	}
 	if spell.Death == DeathContradictory {
-		state.Problems = append(state.Problems, Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it",
+		state.Problems = append(state.Problems, Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it, or tells of it in words or in the wrong field",
 			"Ask the ward before anybody contacts the person or the family; contact is held until the hospital corrects it or the hub decides"})
 	}
 	return state
@@ -123,6 +123,7 @@ func deathFactsOf(order []*Fact, current *leaving) DeathFacts {
 	var d DeathFacts
 	for _, f := range order {
 		d.Indicator, d.DiedAt = d.Indicator.then(f.DeathIndicator), d.DiedAt.then(f.DiedAt)
+		d.Unclear = f.DeathUnclear || d.Unclear && !f.DeathIndicator.Said && !f.DiedAt.Said
 	}
 	if current != nil {
 		d.Method, d.Destination, d.DeadInText = current.method.Value, current.destination.Value, current.deadInText

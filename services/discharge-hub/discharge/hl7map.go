@@ -82,15 +82,11 @@ func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision)
 	}
 	at, ok := r.time(t.Value)
 	if !ok || at.Precision < hl7.Day {
-		r.unreadableTime(fmt.Sprintf("%s-%d", segment, field), t.Value)
+		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time of this age to the day or better",
+			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
 		return Told[Moment]{}, 0
 	}
 	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
-}
-
-func (r *reader) unreadableTime(where, text string) {
-	r.problem(UnreadableTime, where, shown(text)+" is no time of this age to the day or better",
-		"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
 }
 
 // readTimes finds when the message was recorded and when it took effect.
@@ -159,8 +155,28 @@ func (r *reader) readPerson() {
 	f.tellBirthDate(told(pid.Field(7)))
 	r.readAddress(pid.Field(11))
 	r.readPractice()
-	f.DiedAt, _ = r.moment("PID", 29)
+	r.readTimeOfDeath(told(pid.Field(29)))
 	f.tellDeathIndicator(told(pid.Field(30)))
+}
+
+// readTimeOfDeath reads PID-29 with whatever precision it has. Nobody fills it in for a living person, so what can't be read is a doubt
+// about death.
+func (r *reader) readTimeOfDeath(t Told[string]) {
+	f := &r.fact
+	if !t.HasValue() {
+		f.DiedAt = Told[Moment]{Said: t.Said, Cleared: t.Cleared}
+		return
+	}
+	switch at, ok := r.time(t.Value); {
+	case !ok:
+		f.DeathUnclear = true
+		r.problem(UnreadableTime, "PID-29", shown(t.Value)+" is no time of this age", "Ask the ward whether the person has died, and the sender to write "+
+			"YYYYMMDD; contact is held until the hospital tells PID-29 or PID-30 anew")
+	case at.Precision < hl7.Day:
+		f.DiedAt = Tell(Moment{})
+	default:
+		f.DiedAt = Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day})
+	}
 }
 
 // readNumbers reads PID-3: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR.

@@ -250,6 +250,24 @@ func TestContent(t *testing.T) {
 		"death indicator yes":     {fields: fields{"PID-30", "1"}, want: func(f *Fact) { f.DeathIndicator = Tell(true) }},
 		"death indicator no":      {fields: fields{"PID-30", "false"}, want: func(f *Fact) { f.DeathIndicator = Tell(false) }},
 		"death indicator cleared": {fields: fields{"PID-30", `""`}, want: func(f *Fact) { f.DeathIndicator = Clear[bool]() }},
+		"words of death as indicator": {fields: fields{"PID-30", "Deceased"},
+			want: func(f *Fact) { f.DeathUnclear, f.Flags = true, []string{FlagIndicatorUnreadable} }},
+		"D as death indicator": {fields: fields{"PID-30", "d"},
+			want: func(f *Fact) { f.DeathUnclear, f.Flags = true, []string{FlagIndicatorUnreadable} }},
+		"time of death to the month": {fields: fields{"PID-29", "202609"}, want: func(f *Fact) { f.DiedAt = Tell(Moment{}) }},
+		"time of death to the year":  {fields: fields{"PID-29", "2026"}, want: func(f *Fact) { f.DiedAt = Tell(Moment{}) }},
+		"time of death cleared":      {fields: fields{"PID-29", `""`}, want: func(f *Fact) { f.DiedAt = Clear[Moment]() }},
+		"yes as time of death":       {fields: fields{"PID-29", "YES"}, problems: []string{UnreadableTime}, want: func(f *Fact) { f.DeathUnclear = true }},
+		"method of death in PV1-37": {fields: fields{"PV1-37", "4"},
+			want: func(f *Fact) { f.Destination, f.DeadInText = Told[string]{}, true }},
+		"destination of death in PV1-36": {fields: fields{"PV1-36", "79"},
+			want: func(f *Fact) { f.Method, f.DeadInText = Told[string]{}, true }},
+		"destination of death in PV1-36, a text in PV1-37": {fields: fields{"PV1-36", "79", "PV1-37", "Home"},
+			want: func(f *Fact) {
+				f.Method, f.Destination, f.DeadInText, f.Flags = Told[string]{}, Told[string]{}, true, []string{FlagDestinationUnknown}
+			}},
+		"destination of death in PV1-36 alone": {fields: fields{"PV1-36", "79", "PV1-37", ""},
+			want: func(f *Fact) { f.Method, f.Destination, f.Flags = Told[string]{}, Tell("79"), []string{FlagSwapped} }},
 		"death indicator odd": {fields: fields{"PID-30", "?"},
 			want: func(f *Fact) { f.Flags = []string{FlagIndicatorUnreadable} }},
 		"time of death": {fields: fields{"PID-29", "20260902"},
@@ -260,7 +278,7 @@ func TestContent(t *testing.T) {
 		"a text instead of a ward": {fields: fields{"PV1-3", "moved to her sister in Tilbury^^^RAJ12"}, want: func(f *Fact) { f.Ward = Told[string]{} }},
 		"a ward cleared":           {fields: fields{"PV1-3", `""^^^RAJ12`}, want: func(f *Fact) { f.Ward = Clear[string]() }},
 		"a year that nobody means": {fields: fields{"PV1-44", "99991231235959-1200", "PID-29", "00010101"}, problems: []string{UnreadableTime, UnreadableTime},
-			want: func(f *Fact) { f.AdmittedAt = Told[Moment]{} }},
+			want: func(f *Fact) { f.AdmittedAt, f.DeathUnclear = Told[Moment]{}, true }},
 		"a site that is no code": {fields: fields{"PV1-3", "ELM^^^Basildon Hospital"}, want: func(f *Fact) { f.Site = Told[string]{} }},
 	} {
 		base := []string{"PV1-36", "1", "PV1-37", "19", "PV1-45", "20260902142500"}

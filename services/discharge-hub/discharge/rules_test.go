@@ -47,6 +47,11 @@ func TestDeathIsDecidedByWhatStands(t *testing.T) {
 		"time null, no":        {DeathFacts{DiedAt: Clear[Moment](), Indicator: Tell(false)}, DeathNone},
 		"words":                {DeathFacts{DeadInText: true}, DeathContradictory},
 		"words against no":     {DeathFacts{DeadInText: true, Indicator: Tell(false)}, DeathContradictory},
+		"unclear":              {DeathFacts{Unclear: true}, DeathContradictory},
+		"unclear against no":   {DeathFacts{Unclear: true, Indicator: Tell(false)}, DeathContradictory},
+		"unclear and yes":      {DeathFacts{Unclear: true, Indicator: Tell(true)}, DeathDied},
+		"unclear and time":     {DeathFacts{Unclear: true, DiedAt: died}, DeathDied},
+		"day of death unknown": {DeathFacts{DiedAt: Tell(Moment{})}, DeathDied},
 		"words and time":       {DeathFacts{DeadInText: true, DiedAt: died}, DeathDied},
 		"words and method":     {DeathFacts{DeadInText: true, Method: "4"}, DeathDied},
 	} {

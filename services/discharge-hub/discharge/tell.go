@@ -94,6 +94,7 @@ func (f *Fact) tellDeathIndicator(t Told[string]) {
 		f.DeathIndicator = Tell(false)
 	default:
 		f.flag(FlagIndicatorUnreadable)
+		f.DeathUnclear = f.DeathUnclear || speaksOfDeath(t.Value) || strings.EqualFold(t.Value, "D")
 	}
 }
 

@@ -1,6 +1,7 @@
 package discharge
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -222,14 +223,22 @@ func TestAVisitNumberUsedForTwoPeople(t *testing.T) {
 		second []byte
 		reused bool
 	}{
-		"the same patient number":                        {with("9990000034^^^NHS^NH~1111^^^RAJ^PI", "19500101"), false},
-		"no patient number":                              {with("9990000034^^^NHS^NH", "19500101"), false},
-		"another patient number, nothing else":           {with("2222^^^RAJ^PI", ""), false},
-		"another patient number, the same NHS number":    {with("9990000026^^^NHS^NH~2222^^^RAJ^PI", "19500101"), false},
-		"another patient number and NHS number":          {with("9990000034^^^NHS^NH~2222^^^RAJ^PI", "19410312"), true},
-		"another patient number and a bad NHS number":    {with("9990000035^^^NHS^NH~2222^^^RAJ^PI", "19410312"), false},
-		"another patient number and birth date":          {with("2222^^^RAJ^PI", "19500101"), true},
-		"another patient number and the same birth date": {with("2222^^^RAJ^PI", "19410312"), false},
+		"the same patient number":                                         {with("9990000034^^^NHS^NH~1111^^^RAJ^PI", "19410312"), false},
+		"the same patient number, another NHS number and birth date":      {with("9990000034^^^NHS^NH~1111^^^RAJ^PI", "19500101"), true},
+		"the same patient number, another birth date":                     {with("1111^^^RAJ^PI", "19500101"), false},
+		"no patient number":                                               {with("", "19500101"), false},
+		"no patient number, another NHS number":                           {with("9990000034^^^NHS^NH", ""), false},
+		"no patient number, another NHS number, the same birth date":      {with("9990000034^^^NHS^NH", "19410312"), false},
+		"no patient number, another NHS number, the same birth year":      {with("9990000034^^^NHS^NH", "1941"), false},
+		"no patient number, another NHS number and birth date":            {with("9990000034^^^NHS^NH", "19500101"), true},
+		"another patient number, nothing else":                            {with("2222^^^RAJ^PI", ""), true},
+		"another patient number and the birth year":                       {with("2222^^^RAJ^PI", "1941"), true},
+		"another patient number, the same NHS number, another birth date": {with("9990000026^^^NHS^NH~2222^^^RAJ^PI", "19500101"), false},
+		"another patient number, the same NHS number":                     {with("9990000026^^^NHS^NH~2222^^^RAJ^PI", "19410312"), false},
+		"another patient number and NHS number":                           {with("9990000034^^^NHS^NH~2222^^^RAJ^PI", "19410312"), true},
+		"another patient number and a bad NHS number":                     {with("9990000035^^^NHS^NH~2222^^^RAJ^PI", "19410312"), false},
+		"another patient number and birth date":                           {with("2222^^^RAJ^PI", "19500101"), true},
+		"another patient number and the same birth date":                  {with("2222^^^RAJ^PI", "19410312"), false},
 	} {
 		state := folded(t, c.second, adt("A01", "1", "20260825092000", first...))
 		if got := slices.Contains(kinds(state.Problems), VisitNumberReused); got != c.reused || got != slices.Contains(state.Spell.Flags, VisitNumberReused) {
@@ -253,6 +262,44 @@ func TestAMoveToAnotherWardChangesNothingThatIsPublished(t *testing.T) {
 	}
 	if before.Person.Ward != "ELM" || after.Person.Ward != "OAK" {
 		t.Errorf("wards %q and %q", before.Person.Ward, after.Person.Ward)
+	}
+}
+
+// TestWhoIsWhoByAllThatIsTold lists messages in the order of their recording: patient number, NHS number and birth date of each, and
+// whether it is about the spell's person.
+func TestWhoIsWhoByAllThatIsTold(t *testing.T) {
+	const own, other = "9990000026", "9990000034"
+	type told struct {
+		patient, nhs, birth string
+		own                 bool
+	}
+	for name, c := range map[string][]told{
+		"a number without more that a later message confirms": {{"1", own, "19410312", true}, {"2", "", "", true}, {"2", own, "", true}},
+		"a number without more that an earlier one confirmed": {{"1", own, "", true}, {"2", own, "", true}, {"2", "", "", true}, {"1", "", "", true}},
+		"a number that nothing ever confirms":                 {{"1", own, "19410312", true}, {"2", "", "", false}, {"1", "", "", true}, {"2", other, "", false}},
+		"the first message tells nothing but its number":      {{"1", "", "", true}, {"2", own, "", true}, {"1", own, "", true}, {"3", other, "", false}},
+		"the first message has no patient number":             {{"", own, "19410312", true}, {"2", other, "19500101", false}, {"1", own, "19410312", true}, {"2", "", "", false}},
+		"NHS number corrected, then birth date":               {{"1", own, "19410312", true}, {"1", other, "19410312", true}, {"1", other, "19500101", true}},
+		"NHS number corrected, then the birth date alone":     {{"1", own, "19410312", true}, {"1", other, "19410312", true}, {"1", "", "19500101", true}, {"1", other, "", true}},
+		"NHS number taken back, then told":                    {{"1", own, "19410312", true}, {"2", `""`, "", true}, {"2", own, "", true}},
+		"one person after another under one number":           {{"1", own, "19410312", true}, {"1", other, "19500101", false}, {"1", "", "", true}},
+		"birth year made a date":                              {{"1", own, "1941", true}, {"1", other, "19410312", true}},
+	} {
+		var facts []Fact
+		var want []string
+		for i, m := range c {
+			raw := adt("A08", fmt.Sprint(i), fmt.Sprintf("%s1430%02d", day, i), "PID-3", m.nhs+"^^^NHS^NH~"+m.patient+"^^^RAJ^PI", "PID-7", m.birth)
+			f := reading(t, raw).Fact
+			if facts = append(facts, f); !m.own {
+				want = append(want, f.Digest)
+			}
+		}
+		for range 2 {
+			if diff := cmp.Diff(want, Fold(facts).LeftOut); diff != "" {
+				t.Errorf("%s: left out: %s", name, diff)
+			}
+			slices.Reverse(facts)
+		}
 	}
 }
 

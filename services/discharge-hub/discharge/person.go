@@ -1,49 +1,77 @@
 package discharge
 
-// identity is what tells one person from another: the newest told under one local patient number.
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// identity is what tells one person from another.
 type identity struct {
+	patientNumbers       []string
 	nhsNumber, birthDate Told[string]
 }
 
-// differs tells whether two patient numbers are certainly two people: both NHS numbers are valid and differ, or, where they do not
-// both exist, both birth dates are told and differ. Two numbers alone may be one person registered twice.
+// differs tells whether two identities are two people: valid NHS numbers differ, and birth dates or patient numbers as well; or patient
+// numbers differ, and neither the same NHS number nor the same birth date confirms that one person is registered twice. An NHS number
+// or a birth date alone may be a correction.
 func (a identity) differs(b identity) bool {
-	if a.nhsNumber.HasValue() && b.nhsNumber.HasValue() {
-		return a.nhsNumber.Value != b.nhsNumber.Value
+	bothNHS := a.nhsNumber.HasValue() && b.nhsNumber.HasValue()
+	sameNHS := bothNHS && a.nhsNumber.Value == b.nhsNumber.Value
+	bothBirths := a.birthDate.HasValue() && b.birthDate.HasValue()
+	from, to := a.birthDate.Value, b.birthDate.Value
+	sameBirth := bothBirths && from == to && len(from) == len(time.DateOnly)
+	// A year agrees with each of its days.
+	otherBirth := bothBirths && !strings.HasPrefix(from, to) && !strings.HasPrefix(to, from)
+	otherNumber := len(a.patientNumbers) > 0 && len(b.patientNumbers) > 0 &&
+		!slices.ContainsFunc(a.patientNumbers, func(n string) bool { return slices.Contains(b.patientNumbers, n) })
+	if bothNHS && !sameNHS && (otherBirth || otherNumber) {
+		return true
 	}
-	return a.birthDate.HasValue() && b.birthDate.HasValue() && a.birthDate.Value != b.birthDate.Value
+	return otherNumber && !sameNHS && !sameBirth
 }
 
-// ofOnePerson leaves out the facts about somebody else: a visit number that a hospital used again. The spell belongs to the patient
-// number that was recorded first.
+// ofOnePerson leaves out the facts about somebody else: a visit number that a hospital used again. The spell belongs to the person who
+// was recorded first. Where a patient number is new to it, what the message leaves out about its person is taken from the first message
+// that tells it under that number, so that a message with no more than a number is known by what others say of it.
 func ofOnePerson(order []*Fact) (own, others []*Fact) {
-	first, several := "", false
+	known := map[string]identity{}
 	for _, f := range order {
-		switch {
-		case f.PatientNumber == "":
-		case first == "":
-			first = f.PatientNumber
-		case f.PatientNumber != first:
-			several = true
+		known[f.PatientNumber] = known[f.PatientNumber].or(f.NHSNumber, f.BirthDate)
+	}
+	var person identity
+	for _, f := range order {
+		told := identity{nhsNumber: f.NHSNumber, birthDate: f.BirthDate}
+		if f.PatientNumber != "" {
+			told.patientNumbers = []string{f.PatientNumber}
 		}
-	}
-	if !several {
-		return order, nil
-	}
-	people := map[string]identity{}
-	for _, f := range order {
-		p := people[f.PatientNumber]
-		p.nhsNumber, p.birthDate = p.nhsNumber.then(f.NHSNumber), p.birthDate.then(f.BirthDate)
-		people[f.PatientNumber] = p
-	}
-	for _, f := range order {
-		if f.PatientNumber != "" && people[first].differs(people[f.PatientNumber]) {
+		adopts := f.PatientNumber != "" && !slices.Contains(person.patientNumbers, f.PatientNumber)
+		if adopts {
+			told = told.or(known[f.PatientNumber].nhsNumber, known[f.PatientNumber].birthDate)
+		}
+		if person.differs(told) {
 			others = append(others, f)
-		} else {
-			own = append(own, f)
+			continue
+		}
+		own = append(own, f)
+		person.nhsNumber, person.birthDate = person.nhsNumber.then(f.NHSNumber), person.birthDate.then(f.BirthDate)
+		if adopts {
+			person.patientNumbers = append(person.patientNumbers, f.PatientNumber)
+			person = person.or(told.nhsNumber, told.birthDate)
 		}
 	}
 	return own, others
+}
+
+// or returns the identity with these where it has no value.
+func (a identity) or(nhsNumber, birthDate Told[string]) identity {
+	if !a.nhsNumber.HasValue() {
+		a.nhsNumber = nhsNumber
+	}
+	if !a.birthDate.HasValue() {
+		a.birthDate = birthDate
+	}
+	return a
 }
 
 // personOf returns who the person is, as last told.

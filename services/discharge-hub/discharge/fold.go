@@ -69,7 +69,7 @@ func Fold(facts []Fact) State {
 		on   bool
 	}{
 		{FlagCancelWithoutDischarge, stay.cancelled},
-		{FlagAdmittedAfterDischarge, stay.readmit},
+		{FlagAdmittedAfterDischarge, stay.readmit || stay.second},
 		{FlagTimeWithoutDischarge, stay.stray},
 		{FlagControlIDReused, controlIDReused(all)},
 		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
@@ -91,9 +91,13 @@ func Fold(facts []Fact) State {
 		state.Problems = append(state.Problems, Problem{VisitNumberReused, "PV1-19", "messages about two people carry this visit number",
 			"The first person's spell goes on; find out whose the later messages are and record that discharge by hand"})
 	}
-	if spell.Death == DeathContradictory {
-		state.Problems = append(state.Problems, Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it, or tells of it in words or in the wrong field",
-			"Ask the ward before anybody contacts the person or the family; contact is held until the hospital corrects it or the hub decides"})
+	for _, found := range []struct {
+		problem Problem
+		stands  bool
+	}{{contradictoryDeath, spell.Death == DeathContradictory}, {timeWithoutDischarge, stay.stray}, {cancelWithoutDischarge, stay.cancelled}, {secondStay, stay.second}} {
+		if found.stands {
+			state.Problems = append(state.Problems, found.problem)
+		}
 	}
 	return state
 }

@@ -72,6 +72,16 @@ func TestCourse(t *testing.T) {
 			status: Voided},
 		"an admission recorded after the discharge": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", day+"150000")},
 			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagAdmittedAfterDischarge}},
+		"a second stay under the same number": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", "20260910150000", "PV1-44", "20260910145000")},
+			status: Discharged, number: 1, on: "2026-09-02", flags: []string{FlagAdmittedAfterDischarge, DischargeBeforeStay}},
+		"a second stay and its discharge": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", "20260910150000", "PV1-44", "20260910145000"), discharge("5", "20260912150000", "PV1-45", "20260912145000", "PV1-44", "20260910145000")},
+			status: Discharged, number: 1, on: "2026-09-12", flags: []string{FlagAdmittedAfterDischarge}},
+		"an admission recorded again after the discharge, and a correction of that": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", day+"150000", "PV1-44", "20260825"), discharge("5", day+"160000")},
+			status: Discharged, number: 1, on: "2026-09-02"},
+		"another admission time after a discharge that is then cancelled": {messages: [][]byte{discharge("3", day+"143000"), adt("A01", "4", day+"150000", "PV1-44", "20260824091500"), adt("A13", "5", day+"160000")},
+			status: InHospital},
+		"a discharge time that an update takes back": {messages: [][]byte{adt("A08", "3", day+"143000", "PV1-45", day+"142500"), adt("A08", "4", day+"150000", "PV1-45", `""`)},
+			status: InHospital},
 		"a discharge time that only an update tells": {messages: [][]byte{adt("A08", "3", day+"143000", "PV1-45", day+"142500")},
 			status: InHospital, flags: []string{FlagTimeWithoutDischarge}},
 		"no discharge time: EVN-6": {messages: [][]byte{discharge("3", "20260903090000", "PV1-45", "", "EVN-6", day+"142500")},
@@ -98,6 +108,43 @@ func TestCourse(t *testing.T) {
 		}
 		if s.Status != c.status || number != c.number || on != c.on || !slices.Equal(s.Flags, c.flags) {
 			t.Errorf("%s: %s, number %d on %q, flags %v; want %s, %d, %q, %v", name, s.Status, number, on, s.Flags, c.status, c.number, c.on, c.flags)
+		}
+	}
+}
+
+// TestSpellProblems says which contradictions the fold tells, and that each ends with what settles it.
+func TestSpellProblems(t *testing.T) {
+	left, admitted := discharge("3", day+"143000"), adt("A01", "1", "20260825092000")
+	again := adt("A01", "4", "20260910150000", "PV1-44", "20260910145000")
+	update := adt("A08", "3", day+"143000", "PV1-45", day+"142500")
+	for name, c := range map[string]struct {
+		messages [][]byte
+		want     []string
+	}{
+		"none":                                   {[][]byte{admitted, left}, nil},
+		"a discharge time without a discharge":   {[][]byte{admitted, update}, []string{FlagTimeWithoutDischarge}},
+		"its discharge came":                     {[][]byte{admitted, update, discharge("4", day+"150000")}, nil},
+		"its discharge came, recorded before":    {[][]byte{admitted, update, discharge("2", day+"142900")}, nil},
+		"the time was taken back":                {[][]byte{admitted, update, adt("A08", "4", day+"150000", "PV1-45", `""`)}, nil},
+		"a cancel without a discharge":           {[][]byte{admitted, adt("A13", "4", day+"150000")}, []string{FlagCancelWithoutDischarge}},
+		"its discharge came late":                {[][]byte{admitted, adt("A13", "4", day+"150000"), left}, nil},
+		"a second stay":                          {[][]byte{left, again}, []string{FlagAdmittedAfterDischarge}},
+		"a second stay and its discharge":        {[][]byte{left, again, discharge("5", "20260912150000")}, []string{FlagAdmittedAfterDischarge}},
+		"a second stay, the discharge cancelled": {[][]byte{left, again, adt("A13", "5", "20260912150000")}, nil},
+		"an admission recorded again":            {[][]byte{left, adt("A01", "4", day+"150000")}, nil},
+		"a contradictory death":                  {[][]byte{discharge("3", day+"143000", "PV1-36", "Dead")}, []string{ContradictoryDeath}},
+	} {
+		for range 2 {
+			state := folded(t, c.messages...)
+			if diff := cmp.Diff(c.want, kinds(state.Problems)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			for _, p := range state.Problems {
+				if !slices.Contains(SpellProblems(), p.Kind) || p.Where == "" || p.Found == "" || p.Do == "" {
+					t.Errorf("%s: %+v", name, p)
+				}
+			}
+			slices.Reverse(c.messages)
 		}
 	}
 }

@@ -28,6 +28,9 @@ func (m Moment) IsZero() bool { return m.At.IsZero() }
 // Date returns the calendar date in London, YYYY-MM-DD.
 func (m Moment) Date() string { return m.At.In(London()).Format(time.DateOnly) }
 
+// differs tells whether m and n are certainly two times: where either is only a day, two days.
+func (m Moment) differs(n Moment) bool { return m.After(n) || n.After(m) }
+
 // After tells whether m is certainly later than n: where either is only a day, days are compared.
 func (m Moment) After(n Moment) bool {
 	if m.DayOnly || n.DayOnly {

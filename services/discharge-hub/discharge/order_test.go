@@ -2,6 +2,7 @@ package discharge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,14 @@ func TestAnyOrderAndDuplicationFoldsToTheSame(t *testing.T) {
 			t.Fatal("the same spell is not equal")
 		}
 		spell := got.Spell
+		for _, p := range got.Problems {
+			if p.Kind != VisitNumberReused && !slices.Contains(SpellProblems(), p.Kind) {
+				t.Fatalf("%s is not among the problems of spells", p.Kind)
+			}
+			if p.Kind != ContradictoryDeath && !slices.Contains(spell.Flags, p.Kind) {
+				t.Fatalf("%s is a problem and no flag", p.Kind)
+			}
+		}
 		if (spell.Status == Discharged) != (spell.Discharge != nil) {
 			t.Fatalf("%s with discharge %v", spell.Status, spell.Discharge)
 		}

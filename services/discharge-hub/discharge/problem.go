@@ -50,6 +50,25 @@ type Problem struct {
 	Do string
 }
 
+// The problems of a spell: contradictions between its facts, which later facts may settle.
+var (
+	contradictoryDeath = Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it, or tells of it in words or in the wrong field",
+		"Ask the ward before anybody contacts the person or the family; contact is held until the hospital corrects it or the hub decides"}
+	timeWithoutDischarge = Problem{FlagTimeWithoutDischarge, "PV1-45", "a discharge time is told, and no discharge (A03) holds",
+		"Ask the ward whether the person has left; if so, record the discharge by hand, if not, ask the sender to clear PV1-45"}
+	cancelWithoutDischarge = Problem{FlagCancelWithoutDischarge, "EVN-1", "a cancelled discharge (A13), and no discharge before it that it could cancel",
+		"Ask the ward whether the person is in hospital, and the sender for the discharge that was cancelled, or whether another spell was meant"}
+	secondStay = Problem{FlagAdmittedAfterDischarge, "PV1-44", "an admission at another time is recorded after the discharge: two stays seem to share this visit number",
+		"Ask the ward whether the person came back; if so, see that both discharges are followed up, and ask the sender for a visit number for each stay"}
+)
+
+// SpellProblems lists the kinds that Fold may tell of a spell as a whole, once each, as long as they stand: an exception of one of these
+// kinds is settled when the fold does not tell it any more. VisitNumberReused is not among them, because it is told of each message
+// that is left out.
+func SpellProblems() []string {
+	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge}
+}
+
 // String is the detail of an exception.
 func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s. %s", p.Where, p.Found, p.Do)

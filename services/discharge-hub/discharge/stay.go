@@ -10,7 +10,8 @@ type stay struct {
 	number    int
 	admitted  Told[Moment]
 	cancelled bool // a cancel found nothing to cancel
-	readmit   bool // an admission was recorded after the discharge that holds
+	readmit   bool // an admission was recorded after the discharge that holds, and no discharge after it
+	second    bool // one with another admission time was: two stays under one number
 	stray     bool // a discharge time was told, though no discharge
 }
 
@@ -79,11 +80,15 @@ func (s *stay) canApply(k Kind) bool {
 }
 
 func (s *stay) apply(f *Fact) {
+	before := s.admitted
 	s.admitted = s.admitted.then(f.AdmittedAt)
 	switch f.Kind {
 	case KindAdmit:
 		s.open, s.voided = true, false
 		s.readmit = s.current != nil
+		if s.readmit && before.HasValue() && f.AdmittedAt.HasValue() && before.Value.differs(f.AdmittedAt.Value) {
+			s.second = true
+		}
 	case KindTransfer, KindUpdate:
 		if !s.voided {
 			s.open = true
@@ -101,18 +106,18 @@ func (s *stay) apply(f *Fact) {
 		return
 	case KindCancelDischarge:
 		s.cancelled = s.current == nil
-		s.current, s.readmit, s.stray = nil, false, false
+		s.current, s.readmit, s.second, s.stray = nil, false, false, false
 		return
 	case KindCancelAdmit:
 		s.open, s.voided = false, true
-		s.current, s.readmit, s.stray = nil, false, false
+		s.current, s.readmit, s.second, s.stray = nil, false, false, false
 		return
 	}
 	switch {
 	case s.current != nil && f.Kind == KindUpdate:
 		s.current.correct(f)
-	case s.current == nil && f.DischargedAt.HasValue():
-		s.stray = true
+	case s.current == nil && f.DischargedAt.Said:
+		s.stray = f.DischargedAt.HasValue()
 	}
 }
 

@@ -11,28 +11,31 @@
 //
 // # The course of a spell
 //
-//		(nothing) ──A01, A02, A08──> in hospital ──A03──> discharged (number 1)
-//		discharged ──A03, A08──> discharged      a correction: same number, newer values
-//		discharged ──A13──> in hospital          the discharge is void, its time, method and destination with it
-//		in hospital ──A03──> discharged          again: the number grows
-//		any ──A11──> voided ──A01, A03──> as from nothing, the number goes on counting
+//			(nothing) ──A01, A02, A08──> in hospital ──A03──> discharged (number 1)
+//			discharged ──A03, A08──> discharged      a correction: same number, newer values
+//			discharged ──A13──> in hospital          the discharge is void, its time, method and destination with it
+//			in hospital ──A03──> discharged          again: the number grows
+//			any ──A11──> voided ──A01, A03──> as from nothing, the number goes on counting
 //
-//	  - An A13 cancels the discharge that was recorded before it, never one recorded later. With nothing to cancel it is flagged.
-//	    EVN-6 of a cancel is the time of what it cancels and orders nothing.
-//	  - Recorded at the same moment: by control id, but a cancel waits for what it can cancel. So a discharge, its cancel and the next
-//	    discharge within one minute, of a sender that writes minutes, end as discharged.
-//	  - An A01 after the discharge does not take it back: only A13 does. It is flagged, and so is a discharge time without an A03.
+//		  - An A13 cancels the discharge that was recorded before it, never one recorded later. With nothing to cancel it is flagged.
+//		    EVN-6 of a cancel is the time of what it cancels and orders nothing.
+//		  - Recorded at the same moment: by control id, but a cancel waits for what it can cancel. So a discharge, its cancel and the next
+//		    discharge within one minute, of a sender that writes minutes, end as discharged.
+//	  - An A01 after the discharge does not take it back: only A13 does. It is flagged until the next A03; with another admission time it
+//		    looks like a second stay under the same number, and stays a problem. A discharge time without an A03 is one too.
+//		  - A visit number used for two people holds the first: see identity.differs.
 //
 // # Values
 //
 // The value told last, in recorded order, holds; silence changes nothing; `""` deletes (see Told). Time, method and destination of a
 // discharge come from its A03s and from A08s while it holds. The time is PV1-45, else EVN-6 of the A03, else when it was first
 // recorded (flagged). Practice and home are those at the discharge; see Spell.home for what came later. Death is decided by what
-// stands, by DecideDeath. Flags fall when the same thing is told properly; see flags.go.
+// stands, by DecideDeath. Flags of a value fall when the same thing is told properly; see flags.go.
 //
 // # Problems and flags
 //
-// A Problem needs a person: it becomes an exception. A flag only says, in the snapshot, how far a fact is to be trusted. Neither
+// A Problem needs a person: it becomes an exception. Those of a message are told by FromHL7, those between the facts of a spell by Fold as
+// long as they stand (SpellProblems). A flag only says, in the snapshot, how far a fact is to be trusted. Neither
 // stops a discharge whose spell and time can be told. FromHL7 makes nothing usable only of a message without a spell key, without
 // any time, or marked as a test on a live feed.
 //

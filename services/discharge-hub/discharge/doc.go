@@ -11,19 +11,19 @@
 //
 // # The course of a spell
 //
-//			(nothing) ──A01, A02, A08──> in hospital ──A03──> discharged (number 1)
-//			discharged ──A03, A08──> discharged      a correction: same number, newer values
-//			discharged ──A13──> in hospital          the discharge is void, its time, method and destination with it
-//			in hospital ──A03──> discharged          again: the number grows
-//			any ──A11──> voided ──A01, A03──> as from nothing, the number goes on counting
+//		(nothing) ──A01, A02, A08──> in hospital ──A03──> discharged (number 1)
+//		discharged ──A03, A08──> discharged      a correction: same number, newer values
+//		discharged ──A13──> in hospital          the discharge is void, its time, method and destination with it
+//		in hospital ──A03──> discharged          again: the number grows
+//		any ──A11──> voided ──A01, A03──> as from nothing, the number goes on counting
 //
-//		  - An A13 cancels the discharge that was recorded before it, never one recorded later. With nothing to cancel it is flagged.
-//		    EVN-6 of a cancel is the time of what it cancels and orders nothing.
-//		  - Recorded at the same moment: by control id, but a cancel waits for what it can cancel. So a discharge, its cancel and the next
-//		    discharge within one minute, of a sender that writes minutes, end as discharged.
+//	  - An A13 cancels the discharge that was recorded before it, never one recorded later. With nothing to cancel it is flagged.
+//	    EVN-6 of a cancel is the time of what it cancels and orders nothing.
+//	  - Recorded at the same moment: by control id, but a cancel waits for what it can cancel. So a discharge, its cancel and the next
+//	    discharge within one minute, of a sender that writes minutes, end as discharged.
 //	  - An A01 after the discharge does not take it back: only A13 does. It is flagged until the next A03; with another admission time it
-//		    looks like a second stay under the same number, and stays a problem. A discharge time without an A03 is one too.
-//		  - A visit number used for two people holds the first: see identity.differs.
+//	    looks like a second stay under the same number, and stays a problem. A discharge time without an A03 is one too.
+//	  - A visit number used for two people holds the first: see identity.differs.
 //
 // # Values
 //

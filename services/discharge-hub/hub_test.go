@@ -354,6 +354,22 @@ func TestContradictionAboutDeathIsOneExceptionUntilTheHospitalCorrectsIt(t *test
 	}
 }
 
+func TestCancelThatCameBeforeItsDischargeIsAnExceptionUntilThatComes(t *testing.T) {
+	h := startHub(t)
+	open := func() int {
+		h.interpreted(t)
+		return h.count(t, `SELECT count(*) FROM exception WHERE kind = 'cancel-without-discharge' AND closed_at IS NULL`)
+	}
+	h.send(t, adt("A13", "M2", "V1", day(2, 16)).Bytes())
+	if n := open(); n != 1 {
+		t.Errorf("%d exceptions are open for a cancel of nothing", n)
+	}
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	if n := open(); n != 0 {
+		t.Errorf("%d exceptions are open though the discharge has come", n)
+	}
+}
+
 func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
 	for name, messages := range map[string][][]byte{
 		"without a visit number first": {adt("A01", "M1", "", day(1, 9)).Bytes(), adt("A03", "M2", "V1", day(2, 9)).Bytes()},

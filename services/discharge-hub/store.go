@@ -274,17 +274,18 @@ func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newExc
 	return nil
 }
 
-// closeSettled closes the spells' exceptions that a fold told once and tells no more: the hospital has corrected what contradicted.
+// closeSettled closes the spells' exceptions that a fold told once and tells no more: what contradicted has been corrected.
 func closeSettled(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, told []newException) error {
-	standing := []uuid.UUID{}
+	standing, kinds := []uuid.UUID{}, []string{}
 	for _, e := range told {
-		if e.kind == discharge.ContradictoryDeath {
-			standing = append(standing, *e.spell)
+		if e.oncePerSpell {
+			standing, kinds = append(standing, *e.spell), append(kinds, e.kind)
 		}
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE exception SET closed_at = $4 WHERE spell_id = ANY($1) AND kind = $3 AND closed_at IS NULL AND spell_id <> ALL($2)`,
-		spells, standing, discharge.ContradictoryDeath, now)
+		UPDATE exception e SET closed_at = $5 WHERE e.spell_id = ANY($1) AND e.kind = ANY($2) AND e.closed_at IS NULL
+		AND NOT EXISTS (SELECT 1 FROM unnest($3::uuid[], $4::text[]) AS t (spell_id, kind) WHERE t.spell_id = e.spell_id AND t.kind = e.kind)`,
+		spells, discharge.SpellProblems(), standing, kinds, now)
 	if err != nil {
 		return fmt.Errorf("close exceptions: %w", err)
 	}

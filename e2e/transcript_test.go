@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -162,8 +163,8 @@ func (s *script) message(t *testing.T, args []string) sent {
 	if m["PV1-19"] != "" {
 		m["PV1-19"] += s.variation
 	}
-	// The provider's own number is the second repetition of PID-3.
-	m["PID-3"] = strings.Replace(m["PID-3"], "^^^RAJ^PI", s.variation+"^^^RAJ^PI", 1)
+	// Each visit of a transcript is another patient's, as the provider numbers them: else their stays would look like one.
+	m["PID-3"] = strings.Replace(m["PID-3"], "^^^RAJ^PI", cmp.Or(m["PV1-19"], s.variation)+"^^^RAJ^PI", 1)
 	return sent{controlID: id, hl7: m.encode(), fields: m}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +151,9 @@ func assigned(t *testing.T, words []string) map[string]string {
 	return m
 }
 
+// providersNumber is what stands behind a provider's own patient number in PID-3.
+var providersNumber = regexp.MustCompile(`\^\^\^[A-Z0-9]+\^PI`)
+
 // message is a `send` line's.
 func (s *script) message(t *testing.T, args []string) sent {
 	t.Helper()
@@ -164,7 +168,7 @@ func (s *script) message(t *testing.T, args []string) sent {
 		m["PV1-19"] += s.variation
 	}
 	// Each visit of a transcript is another patient's, as the provider numbers them: else their stays would look like one.
-	m["PID-3"] = strings.Replace(m["PID-3"], "^^^RAJ^PI", cmp.Or(m["PV1-19"], s.variation)+"^^^RAJ^PI", 1)
+	m["PID-3"] = providersNumber.ReplaceAllString(m["PID-3"], cmp.Or(m["PV1-19"], s.variation)+"$0")
 	return sent{controlID: id, hl7: m.encode(), fields: m}
 }
 

@@ -176,7 +176,7 @@ func TestAcknowledgementMatrix(t *testing.T) {
 		{"not an ADT message", "AA ORU1", adt("A01", "ORU1", "V9", day(2, 15)).SetRaw("MSH-9", "ORU^R01").Bytes()},
 		{"no visit and no patient number", "AA NOKEY", adt("A03", "NOKEY", "", day(2, 15)).SetRaw("PID-3", "").Bytes()},
 		{"a test message on a live feed", "AA TEST", adt("A03", "TEST", "V7", day(2, 15)).Set("MSH-11", "T").Bytes()},
-		{"an unknown sender", "AR WHO", adt("A03", "WHO", "V8", day(2, 15)).Set("MSH-4", "XXX").Bytes()},
+		{"an unknown sender", "AR WHO", adt("A03", "WHO", "V8", day(2, 15)).Set("MSH-4", "ZZZ").Bytes()},
 		{"not HL7", "AR ", []byte("GET / HTTP/1.1\r\n\r\n")},
 	} {
 		if got := h.send(t, c.raw)[0]; got != c.want {

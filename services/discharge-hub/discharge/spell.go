@@ -1,9 +1,6 @@
 package discharge
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Scope says whom a feed is about.
 type Scope string
@@ -94,31 +91,6 @@ type Discharge struct {
 	Destination string
 	// Number counts the discharges of the spell, cancelled ones included: 1 at first. A correction is no new discharge.
 	Number int
-}
-
-// Equal tells whether two snapshots say the same; if so there is no new version to publish.
-func (s Spell) Equal(o Spell) bool {
-	if (s.Discharge == nil) != (o.Discharge == nil) ||
-		s.Discharge != nil && (!s.Discharge.At.Equal(o.Discharge.At) || !sameDischarge(*s.Discharge, *o.Discharge)) ||
-		!s.AdmittedAt.Equal(o.AdmittedAt) ||
-		!slices.Equal(s.Involvements, o.Involvements) || !slices.Equal(s.Flags, o.Flags) {
-		return false
-	}
-	return s.scalars() == o.scalars()
-}
-
-func sameDischarge(a, b Discharge) bool {
-	a.At, b.At = time.Time{}, time.Time{}
-	return a == b
-}
-
-func (s Spell) scalars() [17]string {
-	fixed := "home"
-	if s.NoFixedAbode {
-		fixed = "none"
-	}
-	return [...]string{s.SpellID, s.Reference, s.Provider, s.Feed, string(s.Scope), string(s.Status), s.Site, s.PracticeCode,
-		s.PracticeCodeLater, s.HomePostcodeSector, s.HomePostcodeSectorLater, fixed, s.DestinationPostcodeSector, string(s.Adult), string(s.Death), s.Pathway, s.DataVersion}
 }
 
 // Person is who somebody is, as last told. It stays in the hub and is never published.

@@ -23,9 +23,6 @@ const relayBatch = 512
 // harmless, only wasteful.
 const relayLock = 0x686f6d65
 
-// lockCheck is how often the relay looks whether it still holds its lock.
-const lockCheck = time.Second
-
 // Relay hands the unsent snapshots of one database to the bus.
 type Relay struct {
 	DB *pg.DB
@@ -34,8 +31,8 @@ type Relay struct {
 	Now     func() time.Time
 	Tracer  trace.Tracer
 
-	lock    *pgxpool.Conn // the session that holds the advisory lock
-	checked time.Time     // when it was last known to
+	// session holds the advisory lock, and runs every statement: while they succeed the lock is held. nil when it is not.
+	session *pgxpool.Conn
 }
 
 // unsent is what one batch takes from the queue.
@@ -50,6 +47,11 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 	if held, err := r.hold(ctx); err != nil || !held {
 		return false, err
 	}
+	defer func() {
+		if r.session.Conn().IsClosed() {
+			r.Close()
+		}
+	}()
 	batch, err := r.read(ctx)
 	if err != nil || len(batch.events) == 0 {
 		return false, err
@@ -79,12 +81,12 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 		}
 	}
 	if len(sent) > 0 {
-		if _, err := r.DB.Pool.Exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent); err != nil {
+		if _, err := r.session.Exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent); err != nil {
 			return true, fmt.Errorf("mark outbox sent: %w", err)
 		}
 	}
 	if len(failed) > 0 {
-		if _, err := r.DB.Pool.Exec(ctx, `UPDATE outbox_unsent SET attempts = attempts + 1, last_error = $2 WHERE seq = ANY($1)`,
+		if _, err := r.session.Exec(ctx, `UPDATE outbox_unsent SET attempts = attempts + 1, last_error = $2 WHERE seq = ANY($1)`,
 			failed, failure.Error()); err != nil {
 			return true, fmt.Errorf("mark outbox failed: %w", err)
 		}
@@ -96,7 +98,7 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 // read takes the oldest rows of the queue with the snapshots that are current now. A version that is saved after this look has a row of
 // its own, which stays.
 func (r *Relay) read(ctx context.Context) (unsent, error) {
-	rows, err := r.DB.Pool.Query(ctx, `
+	rows, err := r.session.Query(ctx, `
 		SELECT u.seq, o.id, o.type, o.key, o.epoch, o.version, o.occurred_at, o.recorded_at, o.traceparent, o.data
 		FROM (SELECT seq, id FROM outbox_unsent ORDER BY seq LIMIT $1) u JOIN outbox o ON o.id = u.id ORDER BY u.seq`, relayBatch)
 	if err != nil {
@@ -127,27 +129,19 @@ func (r *Relay) read(ctx context.Context) (unsent, error) {
 
 // Close gives the lock back, so that another relay need not wait until the server notices that the session is gone.
 func (r *Relay) Close() {
-	if r.lock == nil {
+	if r.session == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = r.lock.Exec(ctx, `SELECT pg_advisory_unlock($1)`, relayLock) // the end of the session does it too, a little later
-	_ = r.lock.Hijack().Close(ctx)
-	r.lock = nil
+	_, _ = r.session.Exec(ctx, `SELECT pg_advisory_unlock($1)`, relayLock) // the end of the session does it too, a little later
+	_ = r.session.Hijack().Close(ctx)
+	r.session = nil
 }
 
 func (r *Relay) hold(ctx context.Context) (bool, error) {
-	if r.lock != nil {
-		if now := r.Now(); now.Before(r.checked.Add(lockCheck)) && !now.Before(r.checked) {
-			return true, nil
-		}
-		// The statement shows whether the session, and so the lock, still exists.
-		if _, err := r.lock.Exec(ctx, `SELECT 1`); err == nil {
-			r.checked = r.Now()
-			return true, nil
-		}
-		r.Close()
+	if r.session != nil {
+		return true, nil
 	}
 	conn, err := r.DB.Pool.Acquire(ctx)
 	if err != nil {
@@ -158,7 +152,12 @@ func (r *Relay) hold(ctx context.Context) (bool, error) {
 		conn.Release()
 		return false, err
 	}
-	r.lock, r.checked = conn, r.Now()
+	r.session = conn
+	// A mark that is lost in a crash costs one more sending of the same event; waiting for the disk would cost more each time.
+	if _, err := conn.Exec(ctx, `SET synchronous_commit = off`); err != nil {
+		r.Close()
+		return false, fmt.Errorf("relay session: %w", err)
+	}
 	return true, nil
 }
 

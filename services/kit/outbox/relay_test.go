@@ -161,6 +161,9 @@ func TestRelayWhoseSessionIsLostYieldsToWhoeverHoldsTheLock(t *testing.T) {
 	save(t, db, snapshot(aggregate(1), "x"))
 	kittest.Eventually(t, "the lock is free for another", func() bool { step(t, two); return len(second.taken) == 1 })
 	save(t, db, snapshot(aggregate(1), "y"))
+	if _, err := one.Step(t.Context()); err == nil {
+		t.Error("the loss of its session went unnoticed")
+	}
 	if step(t, one); len(first.taken) != 0 {
 		t.Error("it sends without the lock")
 	}

@@ -54,3 +54,14 @@ func TestEndOfAWatchIsWithdrawnWhenAPickUpIsDueAfterAll(t *testing.T) {
 	known.sweep("2026-11-20T11:00")
 	late.mustStandAs(known)
 }
+
+func TestNoticeThatFiredBeforeTheMomentThatIsKnownNowDoesNotLookEarly(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	s.sweep("2026-09-08T00:30") // first contact is late
+	s.spell("2026-09-20T10:00", at(t, "2026-09-07T14:25", 1))
+	for _, n := range s.task.Notices {
+		if n.WithdrawnAt.IsZero() && n.DueAt.After(n.FiredAt) {
+			t.Errorf("%s fired %s and is due %s", n.Kind, n.FiredAt, n.DueAt)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func Run(ctx context.Context, cfg Config) error {
 	rcv := newReceiver(st, svc.Now, pending)
 	svc.Go(rcv.run)
 
-	door, err := listenMLLP(cfg.MLLPAddr, mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log})
+	door, err := listenMLLP(cfg.MLLPAddr, mllpDoor{feeds: feedList, receive: rcv.receive, senders: &rcv.senders, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log})
 	if err != nil {
 		return err
 	}

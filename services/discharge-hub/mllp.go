@@ -26,6 +26,7 @@ import (
 type mllpDoor struct {
 	feeds   []discharge.Feed
 	receive func(ctx context.Context, m inbound) error
+	senders *atomic.Int32 // counts the open connections
 	now     func() time.Time
 	tracer  trace.Tracer
 	log     *slog.Logger
@@ -73,6 +74,8 @@ func (l *mllpListener) serve(ctx context.Context) error {
 // converse answers one message after another, as MLLP has it.
 func (l *mllpListener) converse(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
+	l.senders.Add(1)
+	defer l.senders.Add(-1)
 	// A stop ends the wait for the next message, not the answer to this one.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -46,15 +47,16 @@ type receiver struct {
 	pending run.Wake // raised when there is something to interpret
 	queue   chan *inbound
 	closed  chan struct{}
+	senders atomic.Int32 // connections that are open at the MLLP door
 }
 
 const (
 	storers      = 2
 	storeBatch   = 256
 	storeTimeout = 10 * time.Second
-	// gather is how long a storer that has just stored several messages waits for the next ones: where many senders send, commits are
-	// shared; one sender alone never waits.
-	gather = 2 * time.Millisecond
+	// Where many senders are connected a commit waits a moment for the messages of others, and is shared; a few senders never wait.
+	manySenders = 8
+	gather      = 3 * time.Millisecond
 )
 
 func newReceiver(st *store, now func() time.Time, pending run.Wake) *receiver {
@@ -107,6 +109,9 @@ func (r *receiver) storeLoop(ctx context.Context) error {
 		case m := <-r.queue:
 			batch = append(batch, m)
 		}
+		if r.senders.Load() >= manySenders {
+			time.Sleep(gather)
+		}
 	drain:
 		for len(batch) < storeBatch {
 			select {
@@ -117,9 +122,6 @@ func (r *receiver) storeLoop(ctx context.Context) error {
 			}
 		}
 		r.storeAll(context.WithoutCancel(ctx), batch)
-		if len(batch) > 1 {
-			time.Sleep(gather)
-		}
 	}
 }
 

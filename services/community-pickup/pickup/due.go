@@ -50,11 +50,10 @@ func Verdicts() []Verdict {
 
 // Reasons that are no policy row: nothing in them is a council's choice.
 const (
-	ReasonVoided             = "voided"
-	ReasonInHospital         = "in-hospital"
-	ReasonDischargeCancelled = "discharge-cancelled"
-	ReasonSpellNotKnown      = "spell-not-known"
-	ReasonNoPolicyRow        = "no-policy-row"
+	ReasonVoided        = "voided"
+	ReasonInHospital    = "in-hospital"
+	ReasonSpellNotKnown = "spell-not-known"
+	ReasonNoPolicyRow   = "no-policy-row"
 )
 
 // isDue is the answer to "is a pick-up due?" for a person who was discharged: the first row of the policy that was in force on

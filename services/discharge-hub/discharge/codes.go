@@ -39,12 +39,6 @@ var destinations = map[string]string{
 	"99": "not known",
 }
 
-// MethodText returns what a discharge method means; it is empty for a code that does not exist.
-func MethodText(code string) string { return methods[code] }
-
-// DestinationText returns what a discharge destination means; it is empty for a code that does not exist.
-func DestinationText(code string) string { return destinations[code] }
-
 // outcome is what PV1-36 and PV1-37 say together.
 type outcome struct {
 	method, destination Told[string]

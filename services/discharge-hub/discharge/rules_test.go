@@ -74,17 +74,17 @@ func TestWordsOfDeath(t *testing.T) {
 
 func TestTheTwoCodeSetsHaveNoCodeInCommon(t *testing.T) {
 	for code := range methods {
-		if DestinationText(code) != "" {
+		if destinations[code] != "" {
 			t.Errorf("%s is in both", code)
 		}
 	}
 	for _, code := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9"} {
-		if MethodText(code) == "" {
+		if methods[code] == "" {
 			t.Errorf("method %s is missing", code)
 		}
 	}
 	for _, code := range []string{"19", "29", "37", "38", "49", "50", "51", "52", "53", "54", "65", "66", "79", "84", "85", "87", "88", "98", "99"} {
-		if DestinationText(code) == "" {
+		if destinations[code] == "" {
 			t.Errorf("destination %s is missing", code)
 		}
 	}

@@ -53,7 +53,7 @@ func manyTasks(b *testing.B, open, due int) *sweeper {
 		b.Fatal(err)
 	}
 	st := &store{db: db, place: place, tracer: noop.NewTracerProvider().Tracer("")}
-	return &sweeper{store: st, now: func() time.Time { return now }, elapsed: elapsed, saved: run.NewWake(), log: slog.New(slog.DiscardHandler)}
+	return &sweeper{store: st, now: func() time.Time { return now }, elapsed: func() time.Duration { return 0 }, saved: run.NewWake(), log: slog.New(slog.DiscardHandler)}
 }
 
 func BenchmarkSweepOverAMillionOpenTasksNoneDue(b *testing.B) {

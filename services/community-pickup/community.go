@@ -69,8 +69,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := Wire(svc, cfg, place); err != nil {
+		return err
+	}
+	return svc.Run(ctx)
+}
+
+// Wire gives a service the workers, edges and RPCs of community-pickup for one place.
+func Wire(svc *service.Service, cfg Config, place pickup.Place) error {
 	st := &store{db: svc.DB, place: place, tracer: svc.TracerFor("community-pickup")}
-	sw := &sweeper{store: st, now: svc.Now, elapsed: elapsed, saved: svc.Saved, log: svc.Log}
+	sw := &sweeper{store: st, now: svc.Now, elapsed: svc.Elapsed, saved: svc.Saved, log: svc.Log}
 	svc.Loop("sweep deadlines", sw.Step, sweepPoll, nil)
 
 	pickupv1.RegisterCommunityPickupServiceServer(svc.RPC, &server{store: st, now: svc.Now, saved: svc.Saved})
@@ -78,15 +86,11 @@ func Run(ctx context.Context, cfg Config) error {
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell, taskID(spell)} },
 		Own:        st.hops,
 	})
-	err = errors.Join(
+	return errors.Join(
 		svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.HubAddr, Handle: st.applyAll(readSpell)}),
 		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: st.applyAll(readAssessment)}),
 		svc.Consume(service.Edge{Stream: "reablement", Type: needType, Addr: cfg.ReablementAddr, Handle: st.applyAll(readNeed)}),
 	)
-	if err != nil {
-		return err
-	}
-	return svc.Run(ctx)
 }
 
 func loadPlace(cfg Config) (pickup.Place, error) {

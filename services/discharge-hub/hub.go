@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,33 +66,49 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	st := &store{db: svc.DB}
-	pending := run.NewWake()
-	rcv := newReceiver(st, svc.Now, pending)
-	svc.Go(rcv.run)
-
-	door, err := listenMLLP(cfg.MLLPAddr, mllpDoor{feeds: feedList, receive: rcv.receive, senders: &rcv.senders, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log})
+	hub, err := Wire(svc, cfg, feedList)
 	if err != nil {
 		return err
 	}
-	svc.Go(door.serve)
+	lis, err := listenMLLP(cfg.MLLPAddr, hub.door)
+	if err != nil {
+		return err
+	}
+	svc.Go(lis.serve)
+	return svc.Run(ctx)
+}
 
-	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: svc.TracerFor("discharge-hub"), saved: svc.Saved, log: svc.Log}
+// Hub is a wired hub whose MLLP door nobody has opened to the network yet.
+type Hub struct{ door *mllpDoor }
+
+// Wire gives a service the hub's workers, edges and RPCs.
+func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
+	st := &store{db: svc.DB}
+	tracer := svc.TracerFor("discharge-hub")
+	pending := run.NewWake()
+	rcv := &receiver{store: st, now: svc.Now, pending: pending}
+
+	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, log: svc.Log}
 	svc.Loop("interpret", interpreter.Step, time.Second, pending)
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
 	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: st.hops})
-	err = errors.Join(
+	err := errors.Join(
 		svc.Consume(service.Edge{Stream: "pickup", Type: taskType, Addr: cfg.PickupAddr, Handle: st.applyTasks}),
 		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: onlyKeep, KeepData: true}),
 	)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return svc.Run(ctx)
+	door := &mllpDoor{feeds: feedList, receive: rcv.receive, senders: &rcv.senders, now: svc.Now, tracer: tracer, log: svc.Log}
+	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
+	return &Hub{door}, nil
 }
+
+// Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.
+func (h *Hub) Answer(ctx context.Context, raw []byte) []byte { return h.door.handle(ctx, raw) }
 
 func loadFeeds(dir string) ([]discharge.Feed, error) {
 	var folder fs.FS = feeds.Files

@@ -30,24 +30,25 @@ type mllpDoor struct {
 	now     func() time.Time
 	tracer  trace.Tracer
 	log     *slog.Logger
+	answer  atomic.Uint64 // MSH-10 of the answers, with the time of the start in front
+	start   string
 }
 
+// mllpListener is the door on a TCP port.
 type mllpListener struct {
-	mllpDoor
-	lis    net.Listener
-	answer atomic.Uint64 // MSH-10 of the answers, with the time of the start in front
-	start  string
+	*mllpDoor
+	lis net.Listener
 }
 
 // replyTimeout bounds how long a sender may take to read an acknowledgement.
 const replyTimeout = 30 * time.Second
 
-func listenMLLP(addr string, d mllpDoor) (*mllpListener, error) {
+func listenMLLP(addr string, d *mllpDoor) (*mllpListener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("MLLP_ADDR: %w", err)
 	}
-	return &mllpListener{mllpDoor: d, lis: lis, start: strconv.FormatInt(d.now().Unix(), 36)}, nil
+	return &mllpListener{d, lis}, nil
 }
 
 // serve accepts connections until ctx ends, then lets each finish the message that it is storing.
@@ -104,7 +105,7 @@ func (l *mllpListener) converse(ctx context.Context, conn net.Conn) {
 
 // handle stores a message and returns its acknowledgement: AA once it is stored, AE when it could not be, AR when it is no HL7 message or
 // its sender is not known.
-func (l *mllpListener) handle(ctx context.Context, raw []byte) []byte {
+func (l *mllpDoor) handle(ctx context.Context, raw []byte) []byte {
 	h, err := hl7.ParseHeader(raw)
 	if err != nil {
 		return l.refuse(ctx, raw, err)
@@ -130,7 +131,7 @@ func (l *mllpListener) handle(ctx context.Context, raw []byte) []byte {
 }
 
 // refuse keeps the bytes of what cannot be read, then rejects it.
-func (l *mllpListener) refuse(ctx context.Context, raw []byte, cause error) []byte {
+func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) []byte {
 	h, _ := hl7.ParseHeader(raw) // as much of a header as there is
 	if err := l.receive(ctx, inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Span: trace.SpanFromContext(ctx)}); err != nil {
 		return l.ack(h, hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError})
@@ -139,7 +140,7 @@ func (l *mllpListener) refuse(ctx context.Context, raw []byte, cause error) []by
 	return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.SegmentSequenceError, Text: "Not an HL7 v2 message that can be read: " + cause.Error()})
 }
 
-func (l *mllpListener) ack(h hl7.Header, a hl7.Ack) []byte {
+func (l *mllpDoor) ack(h hl7.Header, a hl7.Ack) []byte {
 	a.ControlID = l.start + strconv.FormatUint(l.answer.Add(1), 36)
 	a.At = l.now()
 	return a.To(h)

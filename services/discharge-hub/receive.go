@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,14 +45,16 @@ type inbound struct {
 type receiver struct {
 	store   *store
 	now     func() time.Time
-	pending run.Wake // raised when there is something to interpret
-	queue   chan *inbound
-	closed  chan struct{}
+	pending run.Wake     // raised when there is something to interpret
 	senders atomic.Int32 // connections that are open at the MLLP door
+
+	mu      sync.Mutex
+	waiting []*inbound
+	storers int // at work
 }
 
 const (
-	storers      = 2
+	maxStorers   = 2
 	storeBatch   = 256
 	storeTimeout = 10 * time.Second
 	// Where many senders are connected a commit waits a moment for the messages of others, and is shared; a few senders never wait.
@@ -59,22 +62,21 @@ const (
 	gather      = 3 * time.Millisecond
 )
 
-func newReceiver(st *store, now func() time.Time, pending run.Wake) *receiver {
-	return &receiver{store: st, now: now, pending: pending, queue: make(chan *inbound, storeBatch), closed: make(chan struct{})}
-}
-
 // receive returns when the message is durably stored, or with an Unavailable fault when it is not known to be: the sender is to send it
 // again. The same bytes from the same feed are stored once.
 func (r *receiver) receive(ctx context.Context, m inbound) error {
 	m.digest = sha256.Sum256(m.Body)
 	m.receivedAt = r.now()
 	m.stored = make(chan error, 1)
-	select {
-	case r.queue <- &m:
-	case <-r.closed:
-		return fault.New(fault.Unavailable, "the hub is stopping; send it again")
-	case <-ctx.Done():
-		return ctx.Err()
+	r.mu.Lock()
+	r.waiting = append(r.waiting, &m)
+	begin := r.storers < maxStorers
+	if begin {
+		r.storers++
+	}
+	r.mu.Unlock()
+	if begin {
+		go r.storeWaiting(context.WithoutCancel(ctx))
 	}
 	select {
 	case err := <-m.stored:
@@ -82,67 +84,54 @@ func (r *receiver) receive(ctx context.Context, m inbound) error {
 			return fault.New(fault.Unavailable, "the message could not be stored; send it again")
 		}
 		return nil
-	case <-r.closed:
-		return fault.New(fault.Unavailable, "the hub is stopping; send it again")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// run stores what is queued until ctx ends.
-func (r *receiver) run(ctx context.Context) error {
-	g := run.NewGroup(ctx)
-	for range storers {
-		g.Go(r.storeLoop)
-	}
-	err := g.Wait()
-	close(r.closed)
-	return err
-}
-
-func (r *receiver) storeLoop(ctx context.Context) error {
-	for {
-		var batch []*inbound
-		select {
-		case <-ctx.Done():
-			return nil
-		case m := <-r.queue:
-			batch = append(batch, m)
-		}
+// storeWaiting stores what waits, batch after batch, until nothing does.
+func (r *receiver) storeWaiting(ctx context.Context) {
+	for more := true; more; {
 		if r.senders.Load() >= manySenders {
 			time.Sleep(gather)
 		}
-	drain:
-		for len(batch) < storeBatch {
-			select {
-			case m := <-r.queue:
-				batch = append(batch, m)
-			default:
-				break drain
-			}
+		r.mu.Lock()
+		batch := slices.Clone(r.waiting[:min(len(r.waiting), storeBatch)])
+		r.waiting = slices.Delete(r.waiting, 0, len(batch))
+		r.mu.Unlock()
+		errs := r.storeAll(ctx, batch)
+		r.mu.Lock()
+		if more = len(r.waiting) > 0; !more {
+			r.storers--
 		}
-		r.storeAll(context.WithoutCancel(ctx), batch)
+		r.mu.Unlock()
+		for i, m := range batch {
+			m.stored <- errs[i]
+		}
 	}
 }
 
-// storeAll stores a batch in one commit. When the batch is refused for its data, each message is tried alone, so that a bad one does not
-// fail its neighbours.
-func (r *receiver) storeAll(ctx context.Context, batch []*inbound) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
+// storeAll stores a batch in one commit and returns what became of each message. When the batch is refused for its data, each message is
+// tried alone, so that a bad one does not fail its neighbours.
+func (r *receiver) storeAll(ctx context.Context, batch []*inbound) []error {
 	// One order for all storers: two that hold the same duplicates must not wait for each other crosswise.
 	slices.SortFunc(batch, func(a, b *inbound) int { return bytes.Compare(a.digest[:], b.digest[:]) })
-	err := r.store.insertInbound(ctx, batch)
-	if pg.IsData(err) && len(batch) > 1 {
-		for _, m := range batch {
-			r.storeAll(ctx, []*inbound{m})
+	errs := make([]error, len(batch))
+	err := r.storeTogether(ctx, batch)
+	for i := range batch {
+		if errs[i] = err; pg.IsData(err) && len(batch) > 1 {
+			errs[i] = r.storeTogether(ctx, batch[i:i+1])
 		}
-		return
 	}
-	for _, m := range batch {
-		m.stored <- err
-	}
+	return errs
+}
+
+func (r *receiver) storeTogether(ctx context.Context, batch []*inbound) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := r.store.insertInbound(ctx, batch)
 	if err == nil {
 		r.pending.Raise()
 	}
+	return err
 }

@@ -29,6 +29,18 @@ const name = "light-touch-assessment"
 
 // Run runs the service until ctx ends.
 func Run(ctx context.Context, cfg Config) error {
+	svc, err := service.New(ctx, name, cfg.Config, table())
+	if err != nil {
+		return err
+	}
+	if err := Wire(svc, cfg); err != nil {
+		return err
+	}
+	return svc.Run(ctx)
+}
+
+// Wire gives a service the workers, edges and RPCs of light-touch-assessment.
+func Wire(svc *service.Service, cfg Config) error {
 	sets, err := questionsets.Load()
 	if err != nil {
 		return err
@@ -37,22 +49,17 @@ func Run(ctx context.Context, cfg Config) error {
 	if !ok {
 		return fmt.Errorf("QUESTION_SET: there is no question set %q; there are %v", cfg.QuestionSet, slices.Sorted(maps.Keys(sets)))
 	}
-	svc, err := service.New(ctx, name, cfg.Config, table())
-	if err != nil {
-		return err
-	}
 	st := &store{db: svc.DB}
 	svc.Publish("assessment", &explain.Server{
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} },
 		Own:        st.explain,
 	})
-	if err := svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}); err != nil {
-		return err
-	}
 	assessmentv1.RegisterLightTouchAssessmentServiceServer(svc.RPC, &server{
 		store: st, sets: sets, current: current, now: svc.Now, saved: svc.Saved,
 	})
-	return svc.Run(ctx)
+	return svc.Consume(service.Edge{
+		Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond,
+	})
 }
 
 // table says who may call what: hub staff assess, the teams and other services read.

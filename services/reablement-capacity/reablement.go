@@ -3,6 +3,7 @@ package reablementcapacity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,6 +31,18 @@ const sweepPoll = time.Second
 
 // Run runs the service until ctx ends.
 func Run(ctx context.Context, cfg Config) error {
+	svc, err := service.New(ctx, name, cfg.Config, table())
+	if err != nil {
+		return err
+	}
+	if err := Wire(svc, cfg); err != nil {
+		return err
+	}
+	return svc.Run(ctx)
+}
+
+// Wire gives a service the workers, edges and RPCs of reablement-capacity.
+func Wire(svc *service.Service, cfg Config) error {
 	zone, err := time.LoadLocation(cfg.TimeZone)
 	if err != nil {
 		return fmt.Errorf("TIME_ZONE: %w", err)
@@ -37,26 +50,19 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.HoldFor <= 0 {
 		return fmt.Errorf("HOLD_FOR is %s; give a positive duration, for instance 2h", cfg.HoldFor)
 	}
-	svc, err := service.New(ctx, name, cfg.Config, table())
-	if err != nil {
-		return err
-	}
 	st := &store{db: svc.DB, zone: zone}
 	svc.Publish("reablement", &explain.Server{
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} },
 		Own:        st.explain,
 	})
-	if err := svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}); err != nil {
-		return err
-	}
-	if err := svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.LightTouchAssessmentAddr, Handle: keepAssessments, KeepData: true}); err != nil {
-		return err
-	}
 	svc.Loop("sweep slots", sweep(st, svc.Now, svc.Saved), sweepPoll, nil)
 	reablementv1.RegisterReablementCapacityServiceServer(svc.RPC, &server{
 		store: st, holdFor: cfg.HoldFor, now: func() time.Time { return svc.Now().In(zone) }, saved: svc.Saved,
 	})
-	return svc.Run(ctx)
+	return errors.Join(
+		svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}),
+		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.LightTouchAssessmentAddr, Handle: keepAssessments, KeepData: true}),
+	)
 }
 
 // table says who may call what. What a provider may see and change is its own; that is checked where the record is read.

@@ -9,10 +9,12 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc"
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/bus"
+	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/explain"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 	"github.com/homeward-care/homeward/services/kit/outbox"
@@ -23,21 +25,29 @@ import (
 	"github.com/homeward-care/homeward/services/kit/telemetry"
 )
 
-// Service holds the parts of one running service.
+// Service is what a service is wired to: where it keeps things, how it hears and tells, and what time it is. New makes one of real parts;
+// a simulation makes one of its own, wires the same service to it, and steps its workers itself.
 type Service struct {
 	Name   string
 	Log    *slog.Logger
 	Tracer trace.TracerProvider
 	DB     *pg.DB
-	Bus    *bus.Bus
-	RPC    *rpc.Server
-	Now    func() time.Time
+	// RPC is where the service registers what it answers, Dial how it reaches another one.
+	RPC  grpc.ServiceRegistrar
+	Dial func(addr string) (grpc.ClientConnInterface, error)
+	// Publisher returns what hands events to a stream; Subscribe returns what brings those of the subjects, as bus.Subscription does.
+	Publisher func(stream string) func(ctx context.Context, events []event.Event) []error
+	Subscribe func(stream, subjects string) func(ctx context.Context, max int) ([]bus.Delivery, error)
+	// Now is the wall clock, Elapsed one that only runs: together they tell a clock that was set from time that has passed.
+	Now     func() time.Time
+	Elapsed func() time.Duration
 	// Saved is raised after a commit that saved events, so that the relay need not wait for its poll.
 	Saved run.Wake
+	// Workers are the background workers that the wiring has added.
+	Workers []run.Loop
 
 	parts []func(ctx context.Context) error
 	close []func()
-	token authn.TokenFile
 }
 
 // New opens the parts of a service. It does not wait for PostgreSQL or NATS: the health answer tells whether they are there.
@@ -49,7 +59,7 @@ func New(ctx context.Context, name string, c Config, table authn.Table) (*Servic
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Name: name, Log: tel.Log, Tracer: tel.Tracer, Now: now, Saved: run.NewWake(), token: authn.TokenFile{Path: c.TokenFile}}
+	s := &Service{Name: name, Log: tel.Log, Tracer: tel.Tracer, Now: now, Elapsed: elapsed, Saved: run.NewWake()}
 	s.close = append(s.close, tel.Close)
 	verifier, err := authn.NewVerifier(c.TokenKeysFile, c.TokenIssuer)
 	if err != nil {
@@ -59,18 +69,35 @@ func New(ctx context.Context, name string, c Config, table authn.Table) (*Servic
 		return nil, err
 	}
 	s.close = append(s.close, s.DB.Close)
-	if s.Bus, err = bus.Connect(bus.Config{URL: c.NATSURL, User: c.NATSUser, Password: c.NATSPassword, Service: name}, tel.Log); err != nil {
+	courier, err := bus.Connect(bus.Config{URL: c.NATSURL, User: c.NATSUser, Password: c.NATSPassword, Service: name}, tel.Log)
+	if err != nil {
 		return nil, err
 	}
-	s.close = append(s.close, s.Bus.Close)
-	s.RPC, err = rpc.NewServer(rpc.ServerConfig{
+	s.close = append(s.close, courier.Close)
+	s.Publisher = func(stream string) func(context.Context, []event.Event) []error {
+		return courier.Publisher(stream).Publish
+	}
+	s.Subscribe = func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
+		return courier.Subscribe(stream, subjects).Fetch
+	}
+	token := authn.TokenFile{Path: c.TokenFile}
+	s.Dial = func(addr string) (grpc.ClientConnInterface, error) {
+		conn, err := rpc.Dial(addr, token.Token, noop.NewTracerProvider())
+		if err != nil {
+			return nil, err
+		}
+		s.close = append(s.close, func() { _ = conn.Close() })
+		return conn, nil
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{
 		Addr: c.GRPCAddr, Verifier: verifier, Table: table, Tracer: tel.Tracer, Log: tel.Log,
-		Probes: map[string]func(context.Context) error{"PostgreSQL": s.DB.Ping, "NATS": s.Bus.Ping},
+		Probes: map[string]func(context.Context) error{"PostgreSQL": s.DB.Ping, "NATS": courier.Ping},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Go(s.RPC.Serve)
+	s.RPC = server
+	s.Go(server.Serve)
 	return s, nil
 }
 
@@ -101,7 +128,7 @@ func (s *Service) Loop(name string, step run.Step, poll time.Duration, wake <-ch
 }
 
 func (s *Service) loop(name string, step run.Step, poll, apart time.Duration, wake <-chan struct{}) {
-	s.Go(run.Loop{Name: name, Step: step, Poll: poll, Apart: apart, Wake: wake, Log: s.Log}.Run)
+	s.Workers = append(s.Workers, run.Loop{Name: name, Step: step, Poll: poll, Apart: apart, Wake: wake, Log: s.Log})
 }
 
 // TracerFor returns the tracer of a part of the service.
@@ -116,7 +143,7 @@ const (
 
 // Publish relays the service's outbox to its stream, and answers walks over it and questions about it.
 func (s *Service) Publish(stream string, ex *explain.Server) {
-	relay := &outbox.Relay{DB: s.DB, Publish: s.Bus.Publisher(stream).Publish, Now: s.Now, Tracer: s.TracerFor("kit/outbox")}
+	relay := &outbox.Relay{DB: s.DB, Publish: s.Publisher(stream), Now: s.Now, Tracer: s.TracerFor("kit/outbox")}
 	s.Loop("relay", relay.Step, relayPoll, s.Saved)
 	s.close = append(s.close, relay.Close)
 	ex.DB, ex.Service = s.DB, s.Name
@@ -145,20 +172,26 @@ func (s *Service) Consume(e Edge) error {
 			return worked, err
 		}
 	}
-	consumer := &inbox.Consumer{Inbox: in, Fetch: s.Bus.Subscribe(e.Stream, subjects(e.Type)).Fetch}
+	consumer := &inbox.Consumer{Inbox: in, Fetch: s.Subscribe(e.Stream, subjects(e.Type))}
 	if e.Apart == 0 {
 		e.Apart = apart
 	}
 	s.loop("consume "+e.Type, apply(consumer.Step), 0, e.Apart, nil)
 
-	conn, err := rpc.Dial(e.Addr, s.token.Token, noop.NewTracerProvider())
+	conn, err := s.Dial(e.Addr)
 	if err != nil {
 		return err
 	}
-	s.close = append(s.close, func() { _ = conn.Close() })
 	walker := &reconcile.Walker{Type: e.Type, Source: opsv1.NewReconciliationServiceClient(conn), Inbox: in, Log: s.Log, RollEvery: time.Second}
 	s.Loop("reconcile "+e.Type, apply(walker.Step), walkPoll, nil)
 	return nil
+}
+
+// Close gives back what the parts hold, the last one first.
+func (s *Service) Close() {
+	for i := len(s.close) - 1; i >= 0; i-- {
+		s.close[i]()
+	}
 }
 
 // Run runs all parts until ctx ends, then closes what they used.
@@ -167,11 +200,12 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, part := range s.parts {
 		g.Go(part)
 	}
-	s.Log.InfoContext(ctx, "started", "grpc", s.RPC.Addr())
-	err := g.Wait()
-	for i := len(s.close) - 1; i >= 0; i-- {
-		s.close[i]()
+	for _, worker := range s.Workers {
+		g.Go(worker.Run)
 	}
+	s.Log.InfoContext(ctx, "started")
+	err := g.Wait()
+	s.Close()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package communitypickup
+package service
 
 import "time"
 

@@ -1,4 +1,4 @@
-package communitypickup
+package service
 
 import (
 	"time"

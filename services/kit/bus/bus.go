@@ -145,7 +145,7 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	}
 	futures := make([]jetstream.PubAckFuture, len(events))
 	for i, e := range events {
-		futures[i], results[i] = p.bus.js.PublishMsgAsync(p.bus.message(e))
+		futures[i], results[i] = p.bus.js.PublishMsgAsync(Encode(p.bus.source, e))
 	}
 	for i, f := range futures {
 		if f == nil {

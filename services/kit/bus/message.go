@@ -29,11 +29,12 @@ const (
 	hOccurred = "ce-occurredat"
 )
 
-func (b *Bus) message(e event.Event) *nats.Msg {
+// Encode writes an event as the message that carries it. The source is the CloudEvents source, `/homeward/<service>`.
+func Encode(source string, e event.Event) *nats.Msg {
 	h := nats.Header{
 		hSpecVersion: {"1.0"},
 		hID:          {e.EventID().String()},
-		hSource:      {b.source},
+		hSource:      {source},
 		hType:        {e.Type},
 		hSubject:     {e.ID.String()},
 		hTime:        {e.RecordedAt.UTC().Format(time.RFC3339Nano)},
@@ -49,8 +50,8 @@ func (b *Bus) message(e event.Event) *nats.Msg {
 	return &nats.Msg{Subject: e.Subject(), Header: h, Data: e.Data}
 }
 
-// decode reads an event from its headers and data.
-func decode(h nats.Header, data []byte) (event.Event, error) {
+// Decode reads an event from its headers and data. The error names every header that cannot be read.
+func Decode(h nats.Header, data []byte) (event.Event, error) {
 	var errs []error
 	id := func(name string) uuid.UUID {
 		v, err := uuid.Parse(h.Get(name))

@@ -137,7 +137,7 @@ func (s *Subscription) ensure(ctx context.Context) error {
 }
 
 func delivery(m jetstream.Msg) Delivery {
-	e, err := decode(m.Headers(), m.Data())
+	e, err := Decode(m.Headers(), m.Data())
 	return Delivery{
 		Event:     e,
 		Malformed: err,

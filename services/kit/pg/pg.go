@@ -32,6 +32,10 @@ type Options struct {
 	MaxConns int32
 	Tracer   trace.TracerProvider
 	Hooks    Hooks
+	// Watch sees each statement begin and end, `begin`, `commit` and `rollback` included; Dial makes the connections. A simulation stands
+	// there to say when a statement runs and whether its reply arrives. Nil: nobody watches, connections are made as always.
+	Watch pgx.QueryTracer
+	Dial  pgconn.DialFunc
 }
 
 // DB is a pool and the way to its transactions.
@@ -67,6 +71,12 @@ func Open(url string, o Options) (*DB, error) {
 	}
 	if o.Hooks.Before != nil {
 		tracers = append(tracers, hookTracer{o.Hooks.Before})
+	}
+	if o.Watch != nil {
+		tracers = append(tracers, o.Watch)
+	}
+	if o.Dial != nil {
+		cfg.ConnConfig.DialFunc = o.Dial
 	}
 	if len(tracers) > 0 {
 		cfg.ConnConfig.Tracer = multitracer.New(tracers...)

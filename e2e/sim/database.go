@@ -1,0 +1,268 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/homeward-care/homeward/services/kit/pg"
+)
+
+// database is one PostgreSQL database with a schema for each service. It outlives the seeds, which empty it.
+type database struct {
+	admin   *pgx.Conn
+	url     string
+	schemas map[string]*schema
+}
+
+// schema is what a service's database is elsewhere.
+type schema struct {
+	name      string
+	tables    []string
+	sequences []string
+	initial   map[string][]byte // rows that the migrations made, as JSON, by table
+	kept      map[string]int64  // of the copy for a restore: the sequences' last values
+}
+
+// Settings are what PostgreSQL needs for a simulation: it tells of a deadlock at once, so that the scheduler sees who waits for whom, and it
+// makes nothing durable, because no simulated crash is PostgreSQL's own.
+var Settings = map[string]string{"deadlock_timeout": "1ms", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+func openDatabase(ctx context.Context, url string, migrations map[string]fs.FS) (*database, error) {
+	admin, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	db := &database{admin: admin, url: url, schemas: map[string]*schema{}}
+	for _, name := range serviceNames {
+		s := &schema{name: strings.ReplaceAll(name, "-", "_"), initial: map[string][]byte{}}
+		if _, err := admin.Exec(ctx, `CREATE SCHEMA `+s.name); err != nil {
+			return nil, err
+		}
+		if err := pg.Migrate(ctx, db.urlOf(s), migrations[name], slog.New(slog.DiscardHandler)); err != nil {
+			return nil, err
+		}
+		if err := db.describe(ctx, s); err != nil {
+			return nil, fmt.Errorf("describe %s: %w", name, err)
+		}
+		db.schemas[name] = s
+	}
+	return db, nil
+}
+
+func (db *database) urlOf(s *schema) string {
+	separator := "?"
+	if strings.Contains(db.url, "?") {
+		separator = "&"
+	}
+	return db.url + separator + "search_path=" + s.name
+}
+
+// describe reads what a migrated schema holds, and makes the tables that a copy of it goes to.
+func (db *database) describe(ctx context.Context, s *schema) (err error) {
+	names := func(sql string) ([]string, error) {
+		rows, err := db.admin.Query(ctx, sql, s.name)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if s.tables, err = names(`SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename NOT LIKE '%schema_version' ORDER BY tablename`); err != nil {
+		return err
+	}
+	if s.sequences, err = names(`SELECT sequencename FROM pg_sequences WHERE schemaname = $1 AND sequencename NOT LIKE '%schema_version%' ORDER BY 1`); err != nil {
+		return err
+	}
+	for _, t := range s.tables {
+		var rows []byte
+		if err := db.admin.QueryRow(ctx, `SELECT json_agg(t) FROM `+s.name+`.`+t+` t`).Scan(&rows); err != nil {
+			return err
+		}
+		if rows != nil {
+			s.initial[t] = rows
+		}
+		if _, err := db.admin.Exec(ctx, fmt.Sprintf(`CREATE UNLOGGED TABLE %s.copy_of_%s (LIKE %s.%s)`, s.name, t, s.name, t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty brings every schema back to what the migrations made.
+func (db *database) empty(ctx context.Context) error {
+	var sql strings.Builder
+	sql.WriteString("BEGIN; SET LOCAL session_replication_role = replica;") // no order among tables that refer to each other
+	for _, name := range serviceNames {
+		s := db.schemas[name]
+		for _, t := range s.tables {
+			fmt.Fprintf(&sql, "DELETE FROM %s.%s;", s.name, t)
+		}
+		for _, seq := range s.sequences {
+			fmt.Fprintf(&sql, "SELECT setval('%s.%s', 1, false);", s.name, seq)
+		}
+		for _, t := range s.tables {
+			if rows := s.initial[t]; rows != nil {
+				fmt.Fprintf(&sql, "INSERT INTO %s.%s SELECT * FROM json_populate_recordset(NULL::%s.%s, '%s');", s.name, t, s.name, t,
+					strings.ReplaceAll(string(rows), "'", "''"))
+			}
+		}
+	}
+	sql.WriteString("COMMIT")
+	return db.run(ctx, sql.String())
+}
+
+// vacuum removes what emptied seeds left behind in the indexes.
+func (db *database) vacuum(ctx context.Context) error { return db.run(ctx, "VACUUM") }
+
+func (db *database) run(ctx context.Context, sql string) error {
+	_, err := db.admin.PgConn().Exec(ctx, sql).ReadAll()
+	return err
+}
+
+// copySchema keeps a copy of what a service's database holds now.
+func (db *database) copySchema(ctx context.Context, service string) error {
+	s := db.schemas[service]
+	var sql strings.Builder
+	for _, t := range s.tables {
+		fmt.Fprintf(&sql, "DELETE FROM %s.copy_of_%s; INSERT INTO %s.copy_of_%s SELECT * FROM %s.%s;", s.name, t, s.name, t, s.name, t)
+	}
+	s.kept = map[string]int64{}
+	for _, seq := range s.sequences {
+		var next int64
+		if err := db.admin.QueryRow(ctx, `SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM `+s.name+`.`+seq).Scan(&next); err != nil {
+			return err
+		}
+		s.kept[seq] = next
+	}
+	return db.run(ctx, sql.String())
+}
+
+// restoreSchema puts a service's database back to the copy, as a restored backup does: sequences go back too.
+func (db *database) restoreSchema(ctx context.Context, service string) error {
+	s := db.schemas[service]
+	var sql strings.Builder
+	sql.WriteString("BEGIN; SET LOCAL session_replication_role = replica;")
+	for _, t := range s.tables {
+		fmt.Fprintf(&sql, "DELETE FROM %s.%s; INSERT INTO %s.%s OVERRIDING SYSTEM VALUE SELECT * FROM %s.copy_of_%s;", s.name, t, s.name, t, s.name, t)
+	}
+	for _, seq := range s.sequences {
+		fmt.Fprintf(&sql, "SELECT setval('%s.%s', %d, false);", s.name, seq, s.kept[seq])
+	}
+	sql.WriteString("COMMIT")
+	return db.run(ctx, sql.String())
+}
+
+// isBlocked reports whether PostgreSQL lets a backend wait for a lock of another one.
+func (db *database) isBlocked(backend uint32) bool {
+	var blocked bool
+	err := db.admin.QueryRow(context.Background(), `SELECT cardinality(pg_blocking_pids($1)) > 0`, int32(backend)).Scan(&blocked)
+	return err == nil && blocked
+}
+
+// terminate ends a backend, as the server does with a session whose client has vanished.
+func (db *database) terminate(ctx context.Context, backend uint32) error {
+	_, err := db.admin.Exec(ctx, `SELECT pg_terminate_backend($1, 1000)`, int32(backend))
+	return err
+}
+
+// open opens a service's database for the code under test; the scheduler decides when each statement runs and whether its answer arrives.
+func (db *database) open(service string, s *scheduler) (*pg.DB, error) {
+	return pg.Open(db.urlOf(db.schemas[service]), pg.Options{MaxConns: 48, Watch: watch{s}, Dial: dialLossy})
+}
+
+// pool looks into a service's database from outside.
+func (db *database) pool(service string) (*pgxpool.Pool, error) {
+	return pgxpool.New(context.Background(), db.urlOf(db.schemas[service]))
+}
+
+// watch stands before and after every statement.
+type watch struct{ s *scheduler }
+
+func (w watch) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	fr := frameOf(ctx)
+	if fr == nil || strings.HasPrefix(q.SQL, "--") || q.SQL == "rollback" && fr.proc.dead.Load() {
+		return ctx // nobody's statement, a ping of the pool, or what the server does by itself when a client is gone
+	}
+	p := point{statement, label(q.SQL)}
+	if q.SQL == "commit" {
+		p.kind = committing
+	}
+	v := w.s.reach(fr, p)
+	if v.err != nil {
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(v.err)
+		return ctx
+	}
+	fr.flow.backend.Store(conn.PgConn().PID())
+	if v.lose {
+		conn.PgConn().Conn().(*lossyConn).lose.Store(true)
+	}
+	return ctx
+}
+
+func (w watch) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	if fr := frameOf(ctx); fr != nil && fr.flow.waited.Swap(false) && ctx.Err() == nil {
+		// It was blocked, and what unblocked it goes on too: only one of them may.
+		w.s.reach(fr, point{stored, "go on"})
+	}
+}
+
+// lossyConn is a connection that can be cut after the server has done what it was told and before its answer arrives.
+type lossyConn struct {
+	net.Conn
+	lose atomic.Bool
+}
+
+func dialLossy(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &lossyConn{Conn: conn}, nil
+}
+
+func (c *lossyConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.lose.Load() {
+		_ = c.Conn.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+var _ pgconn.DialFunc = dialLossy
+
+var verbs = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM|FROM) ([a-z_]+)|pg_[a-z_]+`)
+
+// label names a statement for the story.
+func label(sql string) string {
+	if found := verbs.FindString(sql); found != "" {
+		return found
+	}
+	if len(sql) > 30 {
+		sql = sql[:30]
+	}
+	return strings.Join(strings.Fields(sql), " ")
+}
+
+// compact writes a value for the hash of the trace.
+func compact(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc"
+
+	"github.com/homeward-care/homeward/services/community-pickup"
+	"github.com/homeward-care/homeward/services/community-pickup/pickup"
+	"github.com/homeward-care/homeward/services/discharge-hub"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/kit/bus"
+	"github.com/homeward-care/homeward/services/kit/pg"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
+	"github.com/homeward-care/homeward/services/light-touch-assessment"
+	"github.com/homeward-care/homeward/services/reablement-capacity"
+)
+
+// The services, and the stream that each publishes. A process reaches another service by its name.
+var (
+	serviceNames   = []string{"discharge-hub", "community-pickup", "light-touch-assessment", "reablement-capacity"}
+	serviceStreams = map[string]string{
+		"discharge-hub": "discharge", "community-pickup": "pickup", "light-touch-assessment": "assessment", "reablement-capacity": "reablement",
+	}
+)
+
+// node is a machine on which one process of a service runs at a time.
+type node struct {
+	world         *world
+	service, name string
+	db            *pg.DB
+	proc          *process // nil while it is down
+	downUntil     int      // steps of the scheduler
+	pausedUntil   int
+	skew          time.Duration // how far its clock is off
+	skewUntil     int
+}
+
+// process is one run of a service: the real service, wired to the simulation.
+type process struct {
+	node    *node
+	svc     *service.Service
+	hub     *dischargehub.Hub
+	rpc     registry
+	dead    atomic.Bool
+	workers []*worker
+	session uint32 // the relay's backend, which holds the advisory lock
+}
+
+// worker is one of a process's background workers.
+type worker struct {
+	name     string
+	loop     run.Loop
+	proc     *process
+	busy     bool
+	next     time.Time // its next poll
+	lagUntil int
+}
+
+func (n *node) now() time.Time { return n.world.clock.Add(n.skew).Truncate(time.Microsecond) }
+
+// settings are what the services read once, not for each process.
+type settings struct {
+	place pickup.Place
+	feeds []discharge.Feed
+}
+
+// start runs the service on a node.
+func (n *node) start() error {
+	w := n.world
+	p := &process{node: n, rpc: registry{}}
+	p.svc = &service.Service{
+		Name: n.service, Log: slog.New(teller{w, n.name}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
+		Dial:      func(addr string) (grpc.ClientConnInterface, error) { return wire{w, addr}, nil },
+		Publisher: p.publisher,
+		Subscribe: func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
+			return func(_ context.Context, limit int) ([]bus.Delivery, error) {
+				return w.courier.fetch(p, stream, subjects, limit), nil
+			}
+		},
+		Now: n.now, Elapsed: func() time.Duration { return w.elapsed }, Saved: run.NewWake(),
+	}
+	if err := p.wire(w.settings); err != nil {
+		return fmt.Errorf("wire %s: %w", n.name, err)
+	}
+	for _, l := range p.svc.Workers {
+		p.workers = append(p.workers, &worker{name: n.name + "/" + l.Name, loop: l, proc: p, next: w.clock})
+	}
+	n.proc = p
+	w.tell("%s starts", n.name)
+	return nil
+}
+
+func (p *process) wire(s settings) (err error) {
+	switch p.node.service {
+	case "discharge-hub":
+		p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment"}, s.feeds)
+	case "community-pickup":
+		err = communitypickup.Wire(p.svc, communitypickup.Config{
+			HubAddr: "discharge-hub", AssessmentAddr: "light-touch-assessment", ReablementAddr: "reablement-capacity",
+		}, s.place)
+	case "light-touch-assessment":
+		err = lighttouch.Wire(p.svc, lighttouch.Config{DischargeHubAddr: "discharge-hub", QuestionSet: "safe-discharge-1"})
+	case "reablement-capacity":
+		err = reablementcapacity.Wire(p.svc, reablementcapacity.Config{
+			DischargeHubAddr: "discharge-hub", LightTouchAssessmentAddr: "light-touch-assessment", HoldFor: 2 * time.Hour, TimeZone: "Europe/London",
+		})
+	}
+	return err
+}
+
+// crash ends a process where it stands: what it holds in memory is gone, what it has open at PostgreSQL is rolled back.
+func (w *world) crash(p *process) {
+	p.dead.Store(true)
+	for again := true; again; {
+		again = false
+		for _, f := range w.sched.flows {
+			if f.proc == p && f.state == waiting {
+				w.sched.grant(f, verdict{err: errCrashed})
+				again = true
+				break // the list has changed
+			}
+		}
+	}
+	p.svc.Close()
+	n := p.node
+	if n.proc == p {
+		n.proc, n.downUntil = nil, w.sched.steps+w.rng.IntN(60)
+		if n.skew > 0 {
+			n.skew = 0 // whoever starts it again has looked at the clock
+		}
+	}
+	w.tell("%s is gone", n.name)
+}
+
+// processOf returns a running process of a service; nil when none is.
+func (w *world) processOf(service string) *process {
+	var up []*process
+	for _, n := range w.nodes {
+		if n.service == service && n.proc != nil && n.pausedUntil <= w.sched.steps {
+			up = append(up, n.proc)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[w.rng.IntN(len(up))]
+}
+
+// begin starts one step of a worker.
+func (k *worker) begin() {
+	w := k.proc.node.world
+	k.busy = true
+	var worked bool
+	var err error
+	w.sched.spawn(k.name, func() {
+		k.busy = false
+		if err != nil && !k.proc.dead.Load() {
+			w.tell("%s: %v", k.name, err)
+		}
+		if worked && err == nil {
+			k.next = w.clock
+		} else {
+			k.next = w.clock.Add(k.loop.Poll)
+		}
+	}, func(f *flow) {
+		worked, err = k.loop.Step(withFrame(w.ctx, f, k.proc))
+	})
+}
+
+// woken says whether something has raised the worker's signal since it last began.
+func (k *worker) woken() bool { return len(k.loop.Wake) > 0 }
+
+// teller takes what a service logs as a warning or worse into the story.
+type teller struct {
+	w    *world
+	node string
+}
+
+func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+func (t teller) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		return true
+	})
+	t.w.tell("%s says: %s", t.node, line)
+	return nil
+}
+
+func (t teller) WithAttrs([]slog.Attr) slog.Handler { return t }
+func (t teller) WithGroup(string) slog.Handler      { return t }

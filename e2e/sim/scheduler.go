@@ -1,0 +1,222 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"sync/atomic"
+	"time"
+)
+
+// flow is one thread of control in the world: a step of a worker, a hospital that sends, somebody who gives a command. It runs the real
+// code in a goroutine of its own, and stops at every point where what it does touches something that others share.
+type flow struct {
+	name    string
+	resume  chan verdict
+	backend atomic.Uint32 // of the statement that runs: PostgreSQL's process
+	waited  atomic.Bool   // the statement that runs was blocked
+
+	// What follows is the scheduler's own.
+	state flowState
+	at    point
+	proc  *process // whose code waits at the point; nil outside of all
+	ended func()   // called when the flow is over
+	until int      // stalled: it is not chosen before that step
+}
+
+// arrival is what a flow tells the scheduler when it stops.
+type arrival struct {
+	flow  *flow
+	state flowState
+	at    point
+	proc  *process
+}
+
+type flowState int
+
+const (
+	running flowState = iota
+	waiting           // at a point, for the baton
+	blocked           // PostgreSQL holds its statement for a lock of somebody else
+	over
+)
+
+// point is where a flow waits.
+type point struct {
+	kind pointKind
+	what string // for instance `commit`, `INSERT inbound`, `publish pickup`
+}
+
+type pointKind int
+
+const (
+	statement pointKind = iota
+	committing
+	stored // a statement that was blocked has ended
+	publishing
+	calling
+)
+
+// verdict is what happens to a flow at its point.
+type verdict struct {
+	err  error // it does not do it, and is told this
+	lose bool  // it does it, and the answer is lost
+	// times is how often a call is made: a repetition by the network. 0 is once.
+	times int
+	// part is the share of a batch that is published before the connection goes.
+	part float64
+}
+
+var (
+	errCrashed = errors.New("simulation: the process is gone")
+	errCut     = errors.New("simulation: the connection was cut before anything was sent")
+)
+
+// scheduler hands one baton from flow to flow, so that a seed decides every interleaving. The baton is passed on when the flow that has it
+// comes to its next point, ends, or is blocked by another one's lock.
+type scheduler struct {
+	db       *database
+	arrivals chan arrival
+	flows    []*flow
+	timer    *time.Timer
+	hash     hash.Hash
+
+	statements, steps int
+}
+
+func newScheduler(db *database) *scheduler {
+	t := time.NewTimer(time.Hour)
+	return &scheduler{db: db, arrivals: make(chan arrival, 256), timer: t, hash: sha256.New()}
+}
+
+type frameKey struct{}
+
+// frame says whose code runs in a flow: a call goes on in the flow of the caller, as the process of the callee.
+type frame struct {
+	flow *flow
+	proc *process
+}
+
+func withFrame(ctx context.Context, f *flow, p *process) context.Context {
+	return context.WithValue(ctx, frameKey{}, &frame{f, p})
+}
+
+func frameOf(ctx context.Context) *frame {
+	f, _ := ctx.Value(frameKey{}).(*frame)
+	return f
+}
+
+// reach waits for the baton. A process that is gone does nothing any more.
+func (s *scheduler) reach(fr *frame, p point) verdict {
+	if fr.proc != nil && fr.proc.dead.Load() {
+		return verdict{err: errCrashed}
+	}
+	s.arrivals <- arrival{fr.flow, waiting, p, fr.proc}
+	return <-fr.flow.resume
+}
+
+// spawn starts a flow and lets it come to its first point.
+func (s *scheduler) spawn(name string, ended func(), run func(f *flow)) *flow {
+	f := &flow{name: name, resume: make(chan verdict), ended: ended}
+	s.flows = append(s.flows, f)
+	s.note("begin", f, "")
+	go func() {
+		run(f)
+		s.arrivals <- arrival{flow: f, state: over}
+	}()
+	s.settle(f)
+	return f
+}
+
+// grant hands the baton to a flow that waits.
+func (s *scheduler) grant(f *flow, v verdict) {
+	s.steps++
+	if f.at.kind == statement || f.at.kind == committing {
+		s.statements++
+	}
+	outcome := "go"
+	switch {
+	case v.err != nil:
+		outcome = v.err.Error()
+	case v.lose:
+		outcome = "lose"
+	case v.times > 1:
+		outcome = "twice"
+	}
+	s.note(f.at.what, f, outcome)
+	f.state = running
+	f.waited.Store(false)
+	f.resume <- v
+	s.settle(f)
+}
+
+const (
+	// A statement that has not ended by then is looked at: the server has noticed a deadlock by that time.
+	lookAfter = 4 * time.Millisecond
+	lookAgain = time.Millisecond
+	// stuck ends a seed in which a flow waits for something that the scheduler does not know.
+	stuck = 30 * time.Second
+)
+
+// settle waits until the flow, and every flow that it has unblocked, is at a point, over, or blocked.
+func (s *scheduler) settle(f *flow) {
+	s.await(f, lookAfter)
+	for _, other := range s.flows {
+		if other.state == blocked {
+			s.await(other, 0)
+		}
+	}
+	s.sweepEnded()
+}
+
+// await waits until a flow has arrived somewhere, or is blocked for sure.
+func (s *scheduler) await(f *flow, first time.Duration) {
+	began := time.Now()
+	look := first
+	for f.state == running || f.state == blocked {
+		if look == 0 && len(s.arrivals) == 0 {
+			if s.db.isBlocked(f.backend.Load()) {
+				f.waited.Store(true)
+				f.state = blocked
+				return
+			}
+			look = lookAgain
+		}
+		s.timer.Reset(look)
+		select {
+		case a := <-s.arrivals:
+			a.flow.state, a.flow.at, a.flow.proc = a.state, a.at, a.proc
+		case <-s.timer.C:
+			look = 0
+		}
+		if time.Since(began) > stuck {
+			panic(fmt.Sprintf("simulation: %s neither goes on nor is blocked, after %s", f.name, f.at.what))
+		}
+	}
+}
+
+func (s *scheduler) sweepEnded() {
+	kept := s.flows[:0]
+	var ended []*flow
+	for _, f := range s.flows {
+		if f.state == over {
+			ended = append(ended, f)
+		} else {
+			kept = append(kept, f)
+		}
+	}
+	s.flows = kept
+	for _, f := range ended {
+		s.note("end", f, "")
+		if f.ended != nil {
+			f.ended()
+		}
+	}
+}
+
+// note adds a decision to the hash of the trace.
+func (s *scheduler) note(what string, f *flow, outcome string) {
+	fmt.Fprintln(s.hash, f.name, what, outcome)
+}

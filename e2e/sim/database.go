@@ -15,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -164,11 +163,19 @@ func (db *database) restoreSchema(ctx context.Context, service string) error {
 	return db.run(ctx, sql.String())
 }
 
-// isBlocked reports whether PostgreSQL lets a backend wait for a lock of another one.
-func (db *database) isBlocked(backend uint32) bool {
-	var blocked bool
-	err := db.admin.QueryRow(context.Background(), `SELECT cardinality(pg_blocking_pids($1)) > 0`, int32(backend)).Scan(&blocked)
-	return err == nil && blocked
+// blockers are the backends for whose locks a backend waits; none when it does not wait.
+func (db *database) blockers(backend uint32) (pids []int32) {
+	if err := db.admin.QueryRow(context.Background(), `SELECT pg_blocking_pids($1)`, int32(backend)).Scan(&pids); err != nil {
+		panic(fmt.Sprintf("simulation: who blocks whom: %v", err))
+	}
+	return pids
+}
+
+// cancel ends the statement of a backend.
+func (db *database) cancel(backend uint32) {
+	if _, err := db.admin.Exec(context.Background(), `SELECT pg_cancel_backend($1)`, int32(backend)); err != nil {
+		panic(fmt.Sprintf("simulation: cancel a statement: %v", err))
+	}
 }
 
 // terminate ends a backend, as the server does with a session whose client has vanished.
@@ -178,19 +185,14 @@ func (db *database) terminate(ctx context.Context, backend uint32) error {
 }
 
 // open opens a service's database for the code under test; the scheduler decides when each statement runs and whether its answer arrives.
-func (db *database) open(service string, s *scheduler) (*pg.DB, error) {
-	return pg.Open(db.urlOf(db.schemas[service]), pg.Options{MaxConns: 48, Watch: watch{s}, Dial: dialLossy})
+func (db *database) open(service string, s *watchFor) (*pg.DB, error) {
+	return pg.Open(db.urlOf(db.schemas[service]), pg.Options{MaxConns: 48, Watch: s, Dial: dialLossy})
 }
 
-// pool looks into a service's database from outside.
-func (db *database) pool(service string) (*pgxpool.Pool, error) {
-	return pgxpool.New(context.Background(), db.urlOf(db.schemas[service]))
-}
+// watchFor stands before and after every statement, for the scheduler of the seed that runs.
+type watchFor struct{ s *scheduler }
 
-// watch stands before and after every statement.
-type watch struct{ s *scheduler }
-
-func (w watch) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
 	fr := frameOf(ctx)
 	if fr == nil || strings.HasPrefix(q.SQL, "--") || q.SQL == "rollback" && fr.proc.dead.Load() {
 		return ctx // nobody's statement, a ping of the pool, or what the server does by itself when a client is gone
@@ -206,13 +208,16 @@ func (w watch) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.TraceQ
 		return ctx
 	}
 	fr.flow.backend.Store(conn.PgConn().PID())
+	if strings.Contains(q.SQL, "pg_try_advisory_lock") && fr.proc != nil {
+		fr.proc.session = conn.PgConn().PID()
+	}
 	if v.lose {
 		conn.PgConn().Conn().(*lossyConn).lose.Store(true)
 	}
 	return ctx
 }
 
-func (w watch) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func (w *watchFor) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
 	if fr := frameOf(ctx); fr != nil && fr.flow.waited.Swap(false) && ctx.Err() == nil {
 		// It was blocked, and what unblocked it goes on too: only one of them may.
 		w.s.reach(fr, point{stored, "go on"})

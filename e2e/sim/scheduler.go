@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -23,6 +25,8 @@ type flow struct {
 	at    point
 	proc  *process // whose code waits at the point; nil outside of all
 	ended func()   // called when the flow is over
+	// blockers are the backends whose locks its statement waits for.
+	blockers []int32
 	until int      // stalled: it is not chosen before that step
 }
 
@@ -82,6 +86,7 @@ type scheduler struct {
 	flows    []*flow
 	timer    *time.Timer
 	hash     hash.Hash
+	trace    io.Writer // every decision, for whoever looks for what makes two runs differ
 
 	statements, steps int
 }
@@ -177,7 +182,8 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 	look := first
 	for f.state == running || f.state == blocked {
 		if look == 0 && len(s.arrivals) == 0 {
-			if s.db.isBlocked(f.backend.Load()) {
+			f.blockers = s.db.blockers(f.backend.Load())
+			if len(f.blockers) > 0 && (f.state == blocked || !s.contends(f)) {
 				f.waited.Store(true)
 				f.state = blocked
 				return
@@ -195,6 +201,19 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 			panic(fmt.Sprintf("simulation: %s neither goes on nor is blocked, after %s", f.name, f.at.what))
 		}
 	}
+}
+
+// contends ends a statement that waits for a transaction for which another one waits already, with the error of a cancelled statement: when
+// the transaction is over, PostgreSQL lets the two race, and no seed decides who wins.
+func (s *scheduler) contends(f *flow) bool {
+	for _, other := range s.flows {
+		if other != f && other.state == blocked && slices.ContainsFunc(other.blockers, func(b int32) bool { return slices.Contains(f.blockers, b) }) {
+			s.note("waits for what "+other.name+" waits for, and is cancelled", f, "")
+			s.db.cancel(f.backend.Load())
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scheduler) sweepEnded() {
@@ -219,4 +238,7 @@ func (s *scheduler) sweepEnded() {
 // note adds a decision to the hash of the trace.
 func (s *scheduler) note(what string, f *flow, outcome string) {
 	fmt.Fprintln(s.hash, f.name, what, outcome)
+	if s.trace != nil {
+		fmt.Fprintln(s.trace, s.steps, f.name, what, outcome)
+	}
 }

@@ -20,8 +20,8 @@ import (
 const relayBatch = 512
 
 // relayLock is the advisory lock that keeps the relays of one service's replicas from all sending the same; two at once would be
-// harmless, only wasteful.
-const relayLock = 0x686f6d65
+// harmless, only wasteful. Services that share a database have a schema each, and a lock each.
+const relayLock = `1752132965, hashtext(current_schema())`
 
 // Relay hands the unsent snapshots of one database to the bus.
 type Relay struct {
@@ -134,7 +134,7 @@ func (r *Relay) Close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = r.session.Exec(ctx, `SELECT pg_advisory_unlock($1)`, relayLock) // the end of the session does it too, a little later
+	_, _ = r.session.Exec(ctx, `SELECT pg_advisory_unlock(`+relayLock+`)`) // the end of the session does it too, a little later
 	_ = r.session.Hijack().Close(ctx)
 	r.session = nil
 }
@@ -148,7 +148,7 @@ func (r *Relay) hold(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("relay lock: %w", err)
 	}
 	var held bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, relayLock).Scan(&held); err != nil || !held {
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+relayLock+`)`).Scan(&held); err != nil || !held {
 		conn.Release()
 		return false, err
 	}

@@ -1,0 +1,56 @@
+package sim
+
+import (
+	"context"
+	"strings"
+
+	"github.com/homeward-care/homeward/e2e/oracle"
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	"github.com/homeward-care/homeward/services/kit/authn"
+)
+
+// hospital is a sender with one message on the way at a time: it sends until it is told that the message is stored.
+type hospital struct {
+	w     *world
+	name  string
+	queue []oracle.Told
+	busy  bool
+	wait  int // not before that step
+}
+
+func (h *hospital) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <= h.w.sched.steps }
+
+// send sends the next message, by the door that it is for.
+func (h *hospital) send() {
+	w, m := h.w, h.queue[0]
+	p := w.processOf("discharge-hub")
+	if p == nil { // connection refused
+		h.wait = w.sched.steps + 10
+		return
+	}
+	h.busy = true
+	accepted := false
+	w.sched.spawn(h.name+" "+m.ControlID, func() {
+		h.busy = false
+		if !accepted || p.dead.Load() {
+			w.tell("%s gets no answer to %s", h.name, m.ControlID)
+			h.wait = w.sched.steps + w.rng.IntN(30)
+			return
+		}
+		w.tell("%s: %s %s is accepted", h.name, m.Kind, m.ControlID)
+		h.queue = h.queue[1:]
+		w.told = append(w.told, m)
+	}, func(f *flow) {
+		if m.Event != nil {
+			_, err := dischargev1.NewDischargeHubServiceClient(wire{w, "discharge-hub"}).RecordEvent(asHubStaff(withFrame(w.ctx, f, nil)), m.Event)
+			accepted = err == nil
+			return
+		}
+		ack := p.hub.Answer(withFrame(w.ctx, f, p), m.HL7)
+		accepted = strings.Contains(string(ack), "\rMSA|AA|")
+	})
+}
+
+func asHubStaff(ctx context.Context) context.Context {
+	return authn.With(ctx, authn.Principal{Subject: "hub-1", Roles: []authn.Role{authn.HubStaff}})
+}

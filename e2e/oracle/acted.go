@@ -112,18 +112,21 @@ func CheckActed(want Expected, acted []Acted, got Seen) []string {
 	return d.words
 }
 
-// contact follows death; while facts contradict one another the hub's decision holds, unless they had agreed in between.
+// contact follows death. While facts contradict one another the hub's decision holds, unless they had agreed in between.
 func (d *differences) contact(want Expected, w worked, got Seen) {
 	allowed := []string{want.Contact}
-	switch {
-	case w.ending == "died":
+	if w.ending == "died" {
 		allowed = []string{"stopped"}
-	case w.saidDied && want.Discharge == 0: // a worker's word holds until the next discharge
+	} else if w.saidDied && want.Discharge == 0 { // a worker's word holds until the next discharge
 		allowed = append(allowed, "stopped")
-	case want.Contact == "held" && w.resolved == "resolve-died":
-		allowed = append(allowed, "stopped")
-	case want.Contact == "held" && w.resolved == "resolve-alive":
-		allowed = append(allowed, "allowed")
+	}
+	if want.Contact == "held" {
+		switch w.resolved {
+		case "resolve-died":
+			allowed = append(allowed, "stopped")
+		case "resolve-alive":
+			allowed = append(allowed, "allowed")
+		}
 	}
 	if !slices.Contains(allowed, got.Contact) {
 		d.say("contact is %q, must be one of %q", got.Contact, allowed)

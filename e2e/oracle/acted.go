@@ -18,9 +18,11 @@ type worked struct {
 	taken, contacted bool
 	ending, resolved string
 	settled, against string // the settled team, and the rules' answer that people knew then
+	perhaps          string // or this one, which they had refused before, and which is not shown again
 	outcome          string // that they worked under
 	discharge        int    // that they worked under last
-	renewed          bool   // another discharge than that holds now
+	renewed          bool   // another discharge than that holds now, or none
+	saidDied         bool   // somebody closed the task because the person had died, whatever became of that
 }
 
 func replay(want Expected, acted []Acted) (w worked) {
@@ -43,12 +45,16 @@ func replay(want Expected, acted []Acted) (w worked) {
 			if current {
 				w.ending = a.Ending
 			}
+			w.saidDied = w.saidDied || a.Ending == "died"
 		case "assign":
+			if w.perhaps = ""; a.Before.Proposed == "" {
+				w.perhaps = w.against
+			}
 			w.settled, w.against, w.taken = a.Team, ruled, false
 		case "accept":
-			w.settled, w.against, w.taken = ruled, ruled, false
+			w.settled, w.against, w.perhaps, w.taken = ruled, ruled, "", false
 		case "refuse":
-			w.against = ruled
+			w.against, w.perhaps = ruled, ""
 		case "resolve-died", "resolve-alive":
 			w.resolved = a.Command
 			if a.Command == "resolve-alive" && w.ending == "died" {
@@ -106,16 +112,21 @@ func CheckActed(want Expected, acted []Acted, got Seen) []string {
 	return d.words
 }
 
-// contact follows death; while facts contradict one another the hub's decision holds, unless they had agreed in between.
+// contact follows death. While facts contradict one another the hub's decision holds, unless they had agreed in between.
 func (d *differences) contact(want Expected, w worked, got Seen) {
 	allowed := []string{want.Contact}
-	switch {
-	case w.ending == "died":
+	if w.ending == "died" {
 		allowed = []string{"stopped"}
-	case want.Contact == "held" && w.resolved == "resolve-died":
+	} else if w.saidDied && want.Discharge == 0 { // a worker's word holds until the next discharge
 		allowed = append(allowed, "stopped")
-	case want.Contact == "held" && w.resolved == "resolve-alive":
-		allowed = append(allowed, "allowed")
+	}
+	if want.Contact == "held" {
+		switch w.resolved {
+		case "resolve-died":
+			allowed = append(allowed, "stopped")
+		case "resolve-alive":
+			allowed = append(allowed, "allowed")
+		}
 	}
 	if !slices.Contains(allowed, got.Contact) {
 		d.say("contact is %q, must be one of %q", got.Contact, allowed)
@@ -124,7 +135,7 @@ func (d *differences) contact(want Expected, w worked, got Seen) {
 
 // proposal: another team than the settled one is proposed, unless people knew that answer when they settled it.
 func (d *differences) proposal(w worked, ruled string, got Seen) {
-	if ruled == "" || ruled == w.settled || ruled == w.against {
+	if ruled == "" || ruled == w.settled || ruled == w.against || ruled == w.perhaps && got.Proposed == "" {
 		ruled = ""
 	}
 	same(d, "proposed team", ruled, got.Proposed)

@@ -37,6 +37,7 @@ func NewStay(r *rand.Rand, n int, leaving time.Time) Stay {
 	if !s.chance(12) { // one in twelve has no visit number
 		s.base.Visit = "V" + s.Key
 	}
+	s.left = s.clock
 	s.SpellID = SpellID(feeds[s.feed].provider, s.base.Visit, s.base.Patient, s.base.Admitted)
 	s.tell()
 	return s.Stay

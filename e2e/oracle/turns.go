@@ -63,6 +63,7 @@ func (s *story) tell() {
 	}
 	if s.chance(20) {
 		s.turn("stays in hospital")
+		s.send("A08", nil)
 	} else {
 		s.discharge()
 	}

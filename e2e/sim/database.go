@@ -178,6 +178,21 @@ func (db *database) cancel(backend uint32) {
 	}
 }
 
+// awaitGone waits until a backend has noticed that its client is gone.
+func (db *database) awaitGone(backend uint32) {
+	for range 10_000 {
+		var there bool
+		if err := db.admin.QueryRow(context.Background(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)`, int32(backend)).Scan(&there); err != nil {
+			panic(fmt.Sprintf("simulation: look for a backend: %v", err))
+		}
+		if !there {
+			return
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	panic("simulation: a backend outlives its client")
+}
+
 // terminate ends a backend, as the server does with a session whose client has vanished.
 func (db *database) terminate(ctx context.Context, backend uint32) error {
 	_, err := db.admin.Exec(ctx, `SELECT pg_terminate_backend($1, 1000)`, int32(backend))
@@ -202,6 +217,9 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 		p.kind = committing
 	}
 	v := w.s.reach(fr, p)
+	if v.lose || v.err != nil && p.kind == committing { // pgx gives up a connection that is not idle after a commit
+		w.s.doomed = append(w.s.doomed, conn.PgConn().PID())
+	}
 	if v.err != nil {
 		ctx, cancel := context.WithCancelCause(ctx)
 		cancel(v.err)
@@ -217,7 +235,10 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 	return ctx
 }
 
-func (w *watchFor) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func (w *watchFor) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryEndData) {
+	if d.Err != nil && w.s.trace != nil {
+		fmt.Fprintln(w.s.trace, "      error:", d.Err)
+	}
 	if fr := frameOf(ctx); fr != nil && fr.flow.waited.Swap(false) && ctx.Err() == nil {
 		// It was blocked, and what unblocked it goes on too: only one of them may.
 		w.s.reach(fr, point{stored, "go on"})

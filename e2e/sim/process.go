@@ -162,7 +162,7 @@ func (k *worker) begin() {
 	w.sched.spawn(k.name, func() {
 		k.busy = false
 		if err != nil && !k.proc.dead.Load() {
-			w.tell("%s: %v", k.name, err)
+			w.tellDetail(k.name+" fails: ", err.Error())
 		}
 		if worked && err == nil {
 			k.next = w.clock
@@ -186,12 +186,12 @@ type teller struct {
 func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
 
 func (t teller) Handle(_ context.Context, r slog.Record) error {
-	line := r.Message
+	detail := ""
 	r.Attrs(func(a slog.Attr) bool {
-		line += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		detail += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
 	})
-	t.w.tell("%s says: %s", t.node, line)
+	t.w.tellDetail(t.node+" says: "+r.Message, detail)
 	return nil
 }
 

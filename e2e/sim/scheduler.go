@@ -26,7 +26,8 @@ type flow struct {
 	proc  *process // whose code waits at the point; nil outside of all
 	ended func()   // called when the flow is over
 	// blockers are the backends whose locks its statement waits for.
-	blockers []int32
+	blockers  []int32
+	cancelled bool
 	until int      // stalled: it is not chosen before that step
 }
 
@@ -87,6 +88,9 @@ type scheduler struct {
 	timer    *time.Timer
 	hash     hash.Hash
 	trace    io.Writer // every decision, for whoever looks for what makes two runs differ
+
+	// doomed are backends whose connection has just been cut: the locks of their transactions are free when they have noticed.
+	doomed []uint32
 
 	statements, steps int
 }
@@ -153,6 +157,7 @@ func (s *scheduler) grant(f *flow, v verdict) {
 	s.note(f.at.what, f, outcome)
 	f.state = running
 	f.waited.Store(false)
+	f.cancelled = false
 	f.resume <- v
 	s.settle(f)
 }
@@ -168,6 +173,10 @@ const (
 // settle waits until the flow, and every flow that it has unblocked, is at a point, over, or blocked.
 func (s *scheduler) settle(f *flow) {
 	s.await(f, lookAfter)
+	for _, backend := range s.doomed {
+		s.db.awaitGone(backend)
+	}
+	s.doomed = s.doomed[:0]
 	for _, other := range s.flows {
 		if other.state == blocked {
 			s.await(other, 0)
@@ -208,8 +217,11 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 func (s *scheduler) contends(f *flow) bool {
 	for _, other := range s.flows {
 		if other != f && other.state == blocked && slices.ContainsFunc(other.blockers, func(b int32) bool { return slices.Contains(f.blockers, b) }) {
-			s.note("waits for what "+other.name+" waits for, and is cancelled", f, "")
-			s.db.cancel(f.backend.Load())
+			if !f.cancelled {
+				f.cancelled = true
+				s.note("waits for what "+other.name+" waits for, and is cancelled", f, "")
+				s.db.cancel(f.backend.Load())
+			}
 			return true
 		}
 	}

@@ -187,7 +187,7 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 	if err == nil {
 		w.tell("%s: %s of the task of %s is acknowledged", subject, c.Command, spell)
 	} else {
-		w.tell("%s: %s of the task of %s: %v", subject, c.Command, spell, err)
+		w.tellDetail(fmt.Sprintf("%s: %s of the task of %s: ", subject, c.Command, spell), err.Error())
 	}
 	s.commands[spell] = append(s.commands[spell], c)
 }

@@ -47,7 +47,12 @@ func (w *world) pass(d time.Duration) {
 // tell adds a line to the story.
 func (w *world) tell(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
-	w.story = append(w.story, fmt.Sprintf("%5d %s  %s", w.sched.steps, w.clock.UTC().Format("01-02 15:04:05.000"), line))
+	w.tellDetail(line, "")
+}
+
+// tellDetail adds a line of which a part is not the same each time, like the words in which a driver reports a lost connection.
+func (w *world) tellDetail(line, detail string) {
+	w.story = append(w.story, fmt.Sprintf("%5d %s  %s%s", w.sched.steps, w.clock.UTC().Format("01-02 15:04:05.000"), line, detail))
 	fmt.Fprintln(w.sched.hash, line)
 }
 

@@ -76,7 +76,7 @@ func (w *world) check() {
 		acted := w.staff.acted[want.SpellID]
 		wrong := oracle.CheckActed(want, acted, seen)
 		if len(acted) == 0 {
-			wrong = append(wrong, oracle.CheckNotices(want, seen, oracle.Delivered{From: w.startedAt, To: w.staff.settled}, w.now())...)
+			wrong = append(wrong, oracle.CheckNotices(want, seen, oracle.Delivered{From: w.startedAt.Add(w.least), To: w.staff.settled.Add(w.most)}, w.now())...)
 		}
 		for _, line := range wrong {
 			w.fail("%s", line)

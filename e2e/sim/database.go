@@ -218,7 +218,7 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 	}
 	v := w.s.reach(fr, p)
 	if v.lose || v.err != nil && p.kind == committing { // pgx gives up a connection that is not idle after a commit
-		w.s.doomed = append(w.s.doomed, conn.PgConn().PID())
+		w.s.doomed = append(w.s.doomed, doomed{fr.flow, conn.PgConn().PID()})
 	}
 	if v.err != nil {
 		ctx, cancel := context.WithCancelCause(ctx)

@@ -166,6 +166,7 @@ func (w *world) disturb() {
 			by = -by
 		}
 		n.skew, n.skewUntil = by, w.sched.steps+50+w.rng.IntN(150)
+		w.least, w.most = min(w.least, by), max(w.most, by)
 		detail = fmt.Sprintf("%s by %s", n.name, by)
 	case restored:
 		if !w.restoreOne(n.service) {

@@ -90,9 +90,14 @@ type scheduler struct {
 	trace    io.Writer // every decision, for whoever looks for what makes two runs differ
 
 	// doomed are backends whose connection has just been cut: the locks of their transactions are free when they have noticed.
-	doomed []uint32
+	doomed []doomed
 
 	statements, steps int
+}
+
+type doomed struct {
+	flow    *flow
+	backend uint32
 }
 
 func newScheduler(db *database) *scheduler {
@@ -173,13 +178,21 @@ const (
 // settle waits until the flow, and every flow that it has unblocked, is at a point, over, or blocked.
 func (s *scheduler) settle(f *flow) {
 	s.await(f, lookAfter)
-	for _, backend := range s.doomed {
-		s.db.awaitGone(backend)
-	}
-	s.doomed = s.doomed[:0]
-	for _, other := range s.flows {
-		if other.state == blocked {
-			s.await(other, 0)
+	for again := true; again; {
+		again = false
+		s.doomed = slices.DeleteFunc(s.doomed, func(d doomed) bool {
+			if d.flow.state == blocked {
+				return false // its statement is not over yet
+			}
+			s.db.awaitGone(d.backend)
+			again = true
+			return true
+		})
+		for _, other := range s.flows {
+			if other.state == blocked {
+				s.await(other, 0)
+				again = again || other.state != blocked
+			}
 		}
 	}
 	s.sweepEnded()

@@ -23,6 +23,8 @@ type world struct {
 
 	clock     time.Time // what time it really is
 	startedAt time.Time
+	// How far a clock was behind and ahead at the most.
+	least, most time.Duration
 	elapsed   time.Duration // since the world began
 	nodes     []*node
 

@@ -25,35 +25,25 @@ type sweeper struct {
 	saved   run.Wake
 	log     *slog.Logger
 
-	lastNow     time.Time
-	lastElapsed time.Duration
-	halted      bool
+	guard  clockGuard
+	halted bool
 }
 
-const (
-	sweepBatch = 500
-	// clockSlack is how far the wall clock may run ahead of elapsed time between two sweeps. A clock that jumps further was set, and would
-	// fire what is not due; one that jumps back only fires late.
-	clockSlack = 5 * time.Minute
-)
+const sweepBatch = 500
 
 // Step fires one batch. After a jump of the clock it fires nothing until the clock is back or the service is started again by somebody
 // who has looked.
 func (s *sweeper) Step(ctx context.Context) (bool, error) {
-	now, elapsed := s.now(), s.elapsed()
-	if s.lastNow.IsZero() {
-		s.lastNow, s.lastElapsed = now, elapsed
-	}
-	expected := s.lastNow.Add(elapsed - s.lastElapsed)
-	if now.After(expected.Add(clockSlack)) {
+	now := s.now()
+	if by := s.guard.aheadBy(now, s.elapsed()); by > 0 {
 		if !s.halted {
 			s.log.ErrorContext(ctx, "alarm: the clock jumped ahead, no deadline fires; set the clock right, or restart this service if it is right now",
-				"ahead_by", now.Sub(expected).String())
+				"ahead_by", by.String())
 		}
 		s.halted = true
 		return false, nil
 	}
-	s.halted, s.lastNow, s.lastElapsed = false, now, elapsed
+	s.halted = false
 
 	fired := 0
 	err := s.store.db.InTx(ctx, func(tx pgx.Tx) error {

@@ -1,0 +1,33 @@
+package communitypickup
+
+import (
+	"testing"
+	"time"
+)
+
+func TestClockThatJumpsAheadIsToldFromTimeThatPasses(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+	type look struct {
+		clock, elapsed time.Duration
+		ahead          bool
+	}
+	for name, looks := range map[string][]look{
+		"time passes":                       {{0, 0, false}, {time.Hour, time.Hour, false}, {1000 * time.Hour, 1000 * time.Hour, false}},
+		"it drifts a little":                {{0, 0, false}, {time.Hour, time.Hour + time.Minute, false}, {2 * time.Hour, 2*time.Hour - 2*time.Minute, false}},
+		"it jumps ahead":                    {{0, 0, false}, {time.Hour, time.Minute, true}, {2 * time.Hour, time.Hour + time.Minute, true}},
+		"it jumps ahead and is set right":   {{0, 0, false}, {time.Hour, time.Minute, true}, {2 * time.Minute, 2 * time.Minute, false}},
+		"it is set back":                    {{0, 0, false}, {-time.Hour, time.Minute, false}, {0, time.Hour + time.Minute, false}},
+		"it is set back and is right again": {{0, 0, false}, {-time.Hour, time.Minute, false}, {-time.Hour, 2 * time.Minute, false}, {3 * time.Minute, 3 * time.Minute, false}},
+		"it is set back, and far ahead":     {{0, 0, false}, {-time.Hour, time.Minute, false}, {time.Hour, 2 * time.Minute, true}, {3 * time.Minute, 3 * time.Minute, false}},
+		"right again, and ahead once more":  {{0, 0, false}, {-time.Hour, 0, false}, {0, 0, false}, {-time.Hour, 0, false}, {time.Hour, 0, true}, {0, 0, false}},
+		"it is set back twice":              {{0, 0, false}, {-time.Hour, 0, false}, {-2 * time.Hour, 0, false}, {-time.Hour, 0, true}, {0, 0, false}},
+	} {
+		var g clockGuard
+		for i, l := range looks {
+			if by := g.aheadBy(at.Add(l.clock), l.elapsed); (by > 0) != l.ahead {
+				t.Errorf("%s: look %d says %s ahead", name, i, by)
+			}
+		}
+	}
+}

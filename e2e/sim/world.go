@@ -241,13 +241,11 @@ const (
 
 // settle lets the workers work until the services agree. The longest wait is the hub's, a minute until it sends again.
 func (w *world) settle() {
-	for round := range healRounds {
+	for range healRounds {
 		w.pass(healStep)
 		w.round()
-		if round%2 == 1 {
-			if w.disagreements() == "" {
-				return
-			}
+		if w.disagreements() == "" {
+			return
 		}
 	}
 	w.fail("not repaired after %s: %s", healRounds*healStep, w.disagreements())
@@ -257,6 +255,7 @@ func (w *world) settle() {
 func (w *world) weeks() {
 	w.faults.on = true
 	end := w.clock.AddDate(0, 0, 110)
+	stride := []int{24, 24 * 5, 24 * 14}[w.rng.IntN(3)]
 	for jumps := 0; jumps < 60; jumps++ {
 		next, ok := w.nextDeadline()
 		if !ok || next.After(end) {
@@ -265,7 +264,7 @@ func (w *world) weeks() {
 		if next.After(w.clock) {
 			w.pass(next.Sub(w.clock))
 		}
-		w.pass(time.Duration(w.rng.IntN(72*3600)) * time.Second)
+		w.pass(time.Duration(w.rng.IntN(stride*3600)) * time.Second)
 		w.sweep()
 	}
 	w.heal()

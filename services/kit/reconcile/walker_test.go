@@ -35,6 +35,7 @@ func aggregate(n int) uuid.UUID {
 
 // edge is a producer and a consumer whose bus has lost everything.
 type edge struct {
+	opsv1.ReconciliationServiceClient
 	producer, consumer *pg.DB
 	walker             *reconcile.Walker
 	now                time.Time

@@ -434,7 +434,18 @@ type Task struct {
 	DaysUsedOnArrival int32          `protobuf:"varint,36,opt,name=days_used_on_arrival,json=daysUsedOnArrival,proto3" json:"days_used_on_arrival,omitempty"`
 	SpellStatus       v1.SpellStatus `protobuf:"varint,37,opt,name=spell_status,json=spellStatus,proto3,enum=homeward.discharge.v1.SpellStatus" json:"spell_status,omitempty"`
 	// Under which schedule the notices run; it grows when the due date is recalculated.
-	Schedule      int32 `protobuf:"varint,38,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Schedule int32 `protobuf:"varint,38,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Number of the discharge that the task is about, as in the spell; 0 before the first.
+	DischargeNumber int32 `protobuf:"varint,39,opt,name=discharge_number,json=dischargeNumber,proto3" json:"discharge_number,omitempty"`
+	// When that discharge was learned of, and since when the team that has the task could take it.
+	LearnedAt   *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=learned_at,json=learnedAt,proto3" json:"learned_at,omitempty"`
+	DeliveredAt *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
+	// The team that the rules pointed to when people settled the team by taking, assigning or answering; empty: they have not.
+	SettledAgainst string `protobuf:"bytes,42,opt,name=settled_against,json=settledAgainst,proto3" json:"settled_against,omitempty"`
+	// The hub's decision whether the person died, where facts contradict one another; absent: it has not decided.
+	ResolvedDied *bool `protobuf:"varint,43,opt,name=resolved_died,json=resolvedDied,proto3,oneof" json:"resolved_died,omitempty"`
+	// Not due, and watched for facts that would change that.
+	Watched       bool `protobuf:"varint,44,opt,name=watched,proto3" json:"watched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,6 +746,48 @@ func (x *Task) GetSchedule() int32 {
 	return 0
 }
 
+func (x *Task) GetDischargeNumber() int32 {
+	if x != nil {
+		return x.DischargeNumber
+	}
+	return 0
+}
+
+func (x *Task) GetLearnedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LearnedAt
+	}
+	return nil
+}
+
+func (x *Task) GetDeliveredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliveredAt
+	}
+	return nil
+}
+
+func (x *Task) GetSettledAgainst() string {
+	if x != nil {
+		return x.SettledAgainst
+	}
+	return ""
+}
+
+func (x *Task) GetResolvedDied() bool {
+	if x != nil && x.ResolvedDied != nil {
+		return *x.ResolvedDied
+	}
+	return false
+}
+
+func (x *Task) GetWatched() bool {
+	if x != nil {
+		return x.Watched
+	}
+	return false
+}
+
 // Route says how the team was found.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -889,7 +942,7 @@ var File_homeward_pickup_v1_task_proto protoreflect.FileDescriptor
 
 const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xf9\f\n" +
+	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\x9d\x0f\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x19\n" +
 	"\bspell_id\x18\x02 \x01(\tR\aspellId\x12\x1c\n" +
@@ -933,7 +986,15 @@ const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\x0epolicy_version\x18# \x01(\tR\rpolicyVersion\x12/\n" +
 	"\x14days_used_on_arrival\x18$ \x01(\x05R\x11daysUsedOnArrival\x12E\n" +
 	"\fspell_status\x18% \x01(\x0e2\".homeward.discharge.v1.SpellStatusR\vspellStatus\x12\x1a\n" +
-	"\bschedule\x18& \x01(\x05R\bschedule\"W\n" +
+	"\bschedule\x18& \x01(\x05R\bschedule\x12)\n" +
+	"\x10discharge_number\x18' \x01(\x05R\x0fdischargeNumber\x129\n" +
+	"\n" +
+	"learned_at\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tlearnedAt\x12=\n" +
+	"\fdelivered_at\x18) \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x12'\n" +
+	"\x0fsettled_against\x18* \x01(\tR\x0esettledAgainst\x12(\n" +
+	"\rresolved_died\x18+ \x01(\bH\x00R\fresolvedDied\x88\x01\x01\x12\x18\n" +
+	"\awatched\x18, \x01(\bR\awatchedB\x10\n" +
+	"\x0e_resolved_died\"W\n" +
 	"\x05Route\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\tR\x05input\x12\x10\n" +
@@ -1028,15 +1089,17 @@ var file_homeward_pickup_v1_task_proto_depIdxs = []int32{
 	4,  // 11: homeward.pickup.v1.Task.ending:type_name -> homeward.pickup.v1.Ending
 	8,  // 12: homeward.pickup.v1.Task.notices:type_name -> homeward.pickup.v1.Notice
 	10, // 13: homeward.pickup.v1.Task.spell_status:type_name -> homeward.discharge.v1.SpellStatus
-	5,  // 14: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
-	9,  // 15: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
-	9,  // 16: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
-	9,  // 17: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	9,  // 14: homeward.pickup.v1.Task.learned_at:type_name -> google.protobuf.Timestamp
+	9,  // 15: homeward.pickup.v1.Task.delivered_at:type_name -> google.protobuf.Timestamp
+	5,  // 16: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
+	9,  // 17: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
+	9,  // 18: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
+	9,  // 19: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_homeward_pickup_v1_task_proto_init() }
@@ -1044,6 +1107,7 @@ func file_homeward_pickup_v1_task_proto_init() {
 	if File_homeward_pickup_v1_task_proto != nil {
 		return
 	}
+	file_homeward_pickup_v1_task_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -175,7 +175,14 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 		Contact: contacts[t.Contact], Progress: progresses[t.Progress], TakenAt: timestamp(t.TakenAt), FirstContactAt: timestamp(t.FirstContactAt),
 		PickedUpAt: timestamp(t.PickedUpAt), CompletedAt: timestamp(t.CompletedAt), Ending: endings[t.Ending], Met: t.Met, Flags: t.Flags,
 		ProposedTeam: t.ProposedTeam, ProposedReason: t.ProposedReason, DirectoryVersion: t.DirectoryVersion, PolicyVersion: t.PolicyVersion,
-		DaysUsedOnArrival: int32(t.DaysUsedOnArrival), Schedule: int32(t.Schedule),
+		DaysUsedOnArrival: int32(t.DaysUsedOnArrival), Schedule: int32(t.Schedule), DischargeNumber: int32(t.DischargeNumber),
+		LearnedAt: timestamp(t.LearnedAt), DeliveredAt: timestamp(t.DeliveredAt), Watched: t.Watched,
+	}
+	if t.Settled != nil {
+		p.SettledAgainst = t.Settled.Against
+	}
+	if t.Resolved != nil {
+		p.ResolvedDied = &t.Resolved.Died
 	}
 	if t.Route != (pickup.Route{}) {
 		p.Route = &pickupv1.Route{Rule: t.Route.Rule, Input: t.Route.Input, Pcn: t.Route.PCN, Text: t.Route.Text}
@@ -195,4 +202,35 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 		})
 	}
 	return p
+}
+
+// taskFromProto reads what a snapshot tells of a task, and the version of the spell on which it rests.
+func taskFromProto(p *pickupv1.Task) (pickup.Task, pickup.Stamp) {
+	t := pickup.Task{
+		TaskID: p.GetTaskId(), SpellID: p.GetSpellId(), Reference: p.GetReference(),
+		Outcome: word(outcomes, p.GetOutcome()), Reason: p.GetReason(), ReasonText: p.GetReasonText(), Team: p.GetTeam(),
+		DischargedOn: pickup.Date(p.GetDischargedOn()), DueOn: pickup.Date(p.GetDueOn()), DueAt: timeOf(p.GetDueAt()), DueReason: p.GetDueReason(),
+		FirstContactBy: timeOf(p.GetFirstContactBy()), Priority: word(priorities, p.GetPriority()), PriorityReasons: p.GetPriorityReasons(),
+		Contact: word(contacts, p.GetContact()), Progress: word(progresses, p.GetProgress()), TakenAt: timeOf(p.GetTakenAt()),
+		FirstContactAt: timeOf(p.GetFirstContactAt()), PickedUpAt: timeOf(p.GetPickedUpAt()), CompletedAt: timeOf(p.GetCompletedAt()),
+		Ending: word(endings, p.GetEnding()), Met: p.GetMet(), Flags: p.GetFlags(), ProposedTeam: p.GetProposedTeam(), ProposedReason: p.GetProposedReason(),
+		DirectoryVersion: p.GetDirectoryVersion(), PolicyVersion: p.GetPolicyVersion(), DaysUsedOnArrival: int(p.GetDaysUsedOnArrival()),
+		Schedule: int(p.GetSchedule()), DischargeNumber: int(p.GetDischargeNumber()), LearnedAt: timeOf(p.GetLearnedAt()), DeliveredAt: timeOf(p.GetDeliveredAt()),
+		Watched: p.GetWatched(),
+	}
+	if r := p.GetRoute(); r != nil {
+		t.Route = pickup.Route{Rule: r.GetRule(), Input: r.GetInput(), PCN: r.GetPcn(), DirectoryVersion: p.GetDirectoryVersion(), Text: r.GetText()}
+	}
+	if against := p.GetSettledAgainst(); against != "" && t.Team != "" {
+		t.Settled = &pickup.Settled{Team: t.Team, Route: t.Route, Against: against, Discharge: t.DischargeNumber, Outcome: t.Outcome, Reason: t.Reason, ReasonText: t.ReasonText}
+	}
+	if p.ResolvedDied != nil {
+		t.Resolved = &pickup.Resolution{Died: p.GetResolvedDied()}
+	}
+	for _, n := range p.GetNotices() {
+		t.Notices = append(t.Notices, pickup.Notice{
+			Kind: word(noticeKindsToProto, n.GetKind()), Schedule: int(n.GetSchedule()), DueAt: timeOf(n.GetDueAt()), FiredAt: timeOf(n.GetFiredAt()), WithdrawnAt: timeOf(n.GetWithdrawnAt()),
+		})
+	}
+	return t, pickup.Stamp{Epoch: p.GetSpellEpoch(), Version: p.GetSpellVersion()}
 }

@@ -60,6 +60,7 @@ func Declare(ctx context.Context, db *pg.DB, now time.Time) (r Restore, again bo
 		).Scan(&r.KeptUntil); err != nil {
 			return err
 		}
+		r.KeptUntil = r.KeptUntil.UTC()
 		if _, err := tx.Exec(ctx, `UPDATE epoch SET epoch = $1`, r.Epoch); err != nil {
 			return err
 		}

@@ -178,15 +178,14 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 		DaysUsedOnArrival: int32(t.DaysUsedOnArrival), Schedule: int32(t.Schedule), DischargeNumber: int32(t.DischargeNumber),
 		LearnedAt: timestamp(t.LearnedAt), DeliveredAt: timestamp(t.DeliveredAt), Watched: t.Watched,
 	}
-	if t.Settled != nil {
-		p.SettledAgainst = t.Settled.Against
+	if s := t.Settled; s != nil {
+		p.Settled = &pickupv1.Settled{Team: s.Team, Route: routeToProto(s.Route), Against: s.Against, DischargeNumber: int32(s.Discharge),
+			Outcome: outcomes[s.Outcome], Reason: s.Reason, ReasonText: s.ReasonText}
 	}
 	if t.Resolved != nil {
 		p.ResolvedDied = &t.Resolved.Died
 	}
-	if t.Route != (pickup.Route{}) {
-		p.Route = &pickupv1.Route{Rule: t.Route.Rule, Input: t.Route.Input, Pcn: t.Route.PCN, Text: t.Route.Text}
-	}
+	p.Route = routeToProto(t.Route)
 	if s := t.Inputs.Spell; s != nil {
 		p.SpellEpoch, p.SpellVersion, p.SpellStatus = s.Epoch, s.Version, word(spellStatuses, s.Status)
 	}
@@ -204,6 +203,20 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 	return p
 }
 
+func routeToProto(r pickup.Route) *pickupv1.Route {
+	if r == (pickup.Route{}) {
+		return nil
+	}
+	return &pickupv1.Route{Rule: r.Rule, Input: r.Input, Pcn: r.PCN, Text: r.Text}
+}
+
+func routeFromProto(r *pickupv1.Route, directoryVersion string) pickup.Route {
+	if r == nil {
+		return pickup.Route{}
+	}
+	return pickup.Route{Rule: r.GetRule(), Input: r.GetInput(), PCN: r.GetPcn(), DirectoryVersion: directoryVersion, Text: r.GetText()}
+}
+
 // taskFromProto reads what a snapshot tells of a task, and the version of the spell on which it rests.
 func taskFromProto(p *pickupv1.Task) (pickup.Task, pickup.Stamp) {
 	t := pickup.Task{
@@ -218,11 +231,16 @@ func taskFromProto(p *pickupv1.Task) (pickup.Task, pickup.Stamp) {
 		Schedule: int(p.GetSchedule()), DischargeNumber: int(p.GetDischargeNumber()), LearnedAt: timeOf(p.GetLearnedAt()), DeliveredAt: timeOf(p.GetDeliveredAt()),
 		Watched: p.GetWatched(),
 	}
-	if r := p.GetRoute(); r != nil {
-		t.Route = pickup.Route{Rule: r.GetRule(), Input: r.GetInput(), PCN: r.GetPcn(), DirectoryVersion: p.GetDirectoryVersion(), Text: r.GetText()}
+	if status := p.GetAssessmentStatus(); status != "" {
+		t.Inputs.Assessment = &pickup.Assessment{SpellID: t.SpellID, Status: pickup.AssessmentStatus(status), UnmetBeforeLeaving: int(p.GetUnmetBeforeLeaving())}
 	}
-	if against := p.GetSettledAgainst(); against != "" && t.Team != "" {
-		t.Settled = &pickup.Settled{Team: t.Team, Route: t.Route, Against: against, Discharge: t.DischargeNumber, Outcome: t.Outcome, Reason: t.Reason, ReasonText: t.ReasonText}
+	if status := p.GetReablementStatus(); status != "" {
+		t.Inputs.Need = &pickup.Need{SpellID: t.SpellID, Status: pickup.NeedStatus(status), PlannedEndOn: pickup.Date(p.GetReablementEndsOn())}
+	}
+	t.Route = routeFromProto(p.GetRoute(), p.GetDirectoryVersion())
+	if s := p.GetSettled(); s != nil {
+		t.Settled = &pickup.Settled{Team: s.GetTeam(), Route: routeFromProto(s.GetRoute(), p.GetDirectoryVersion()), Against: s.GetAgainst(),
+			Discharge: int(s.GetDischargeNumber()), Outcome: word(outcomes, s.GetOutcome()), Reason: s.GetReason(), ReasonText: s.GetReasonText()}
 	}
 	if p.ResolvedDied != nil {
 		t.Resolved = &pickup.Resolution{Died: p.GetResolvedDied()}

@@ -10,7 +10,8 @@ import (
 const WorkerNotKnown = "not-known"
 
 // Adopt makes a task of the snapshot that another service held of it when this service's database was restored to an earlier point: own is
-// what the restored database holds, nil when it holds nothing. What people and the clock did is the snapshot's; what no snapshot has, the
+// what the restored database holds, nil when it holds nothing; held has of the inputs what a task's snapshot tells of assessment and
+// reablement, without stamps. What people and the clock did is the snapshot's; what no snapshot has, the
 // attempts of contact and the ended clocks, is kept as far as own has it.
 //
 // Nothing is decided anew before the spell's version is here again on which the snapshot rests: by an older one the outcome would be taken
@@ -20,12 +21,9 @@ func Adopt(p Place, own *Task, held Task, rests Stamp, now time.Time) Task {
 	t := held
 	if own != nil {
 		before := own.clone()
-		t.Inputs, t.Origin, t.Contacts, t.Clocks = before.Inputs, before.Origin, before.Contacts, before.Clocks
+		t.Inputs, t.Origin, t.Contacts, t.Clocks = t.Inputs.inPlaceOf(before.Inputs), before.Origin, before.Contacts, before.Clocks
 		if before.TakenAt.Equal(t.TakenAt) {
 			t.Worker = before.Worker
-		}
-		if t.Settled == nil && !t.actionable() {
-			t.Settled = before.Settled // a team is told only while there is something to do
 		}
 	}
 	if !t.TakenAt.IsZero() && t.Worker == "" {
@@ -34,6 +32,27 @@ func Adopt(p Place, own *Task, held Task, rests Stamp, now time.Time) Task {
 	t.Clocks = t.adoptClocks(now)
 	t.Awaits = &rests
 	return Decide(p, &t, Inputs{}, now)
+}
+
+// inPlaceOf are the inputs after a restore: what the snapshot tells of assessment and reablement, which their own newer snapshots replace, and
+// the spell as the database knows it.
+func (in Inputs) inPlaceOf(own Inputs) Inputs {
+	kept := own
+	if in.Assessment != nil {
+		a := *in.Assessment
+		if own.Assessment != nil {
+			a.Stamp, a.RequestedAt, a.CompletedAt = own.Assessment.Stamp, own.Assessment.RequestedAt, own.Assessment.CompletedAt
+		}
+		kept.Assessment = &a
+	}
+	if in.Need != nil {
+		n := *in.Need
+		if own.Need != nil {
+			n.Stamp = own.Need.Stamp
+		}
+		kept.Need = &n
+	}
+	return kept
 }
 
 // adoptClocks keeps the clocks that are older than the snapshot's schedule as history, and has that schedule run as it did.

@@ -435,7 +435,7 @@ type Task struct {
 	SpellStatus       v1.SpellStatus `protobuf:"varint,37,opt,name=spell_status,json=spellStatus,proto3,enum=homeward.discharge.v1.SpellStatus" json:"spell_status,omitempty"`
 	// Under which schedule the notices run; it grows when the due date is recalculated.
 	Schedule int32 `protobuf:"varint,38,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Number of the discharge that the task is about, as in the spell; 0 before the first.
+	// Number of the discharge that was last learned of, as in the spell, though it may be cancelled since; 0 before the first.
 	DischargeNumber int32 `protobuf:"varint,39,opt,name=discharge_number,json=dischargeNumber,proto3" json:"discharge_number,omitempty"`
 	// When that discharge was learned of, and since when the team that has the task could take it.
 	LearnedAt   *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=learned_at,json=learnedAt,proto3" json:"learned_at,omitempty"`

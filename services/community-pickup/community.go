@@ -87,9 +87,12 @@ func Wire(svc *service.Service, cfg Config, place pickup.Place) error {
 		Own:        st.hops,
 	})
 	return errors.Join(
+		svc.TakesOver(service.Own{
+			Type: TaskType, Adopt: st.adoptTasks(svc.Log), HeldBy: map[string]string{"discharge-hub": cfg.HubAddr},
+		}),
 		svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.HubAddr, Handle: st.applyAll(readSpell)}),
 		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: st.applyAll(readAssessment)}),
-		svc.Consume(service.Edge{Stream: "reablement", Type: needType, Addr: cfg.ReablementAddr, Handle: st.applyAll(readNeed)}),
+		svc.Consume(service.Edge{Stream: "reablement", Type: needType, Addr: cfg.ReablementAddr, Handle: st.applyAll(readNeed), KeepData: true}),
 	)
 }
 

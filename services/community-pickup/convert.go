@@ -175,11 +175,17 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 		Contact: contacts[t.Contact], Progress: progresses[t.Progress], TakenAt: timestamp(t.TakenAt), FirstContactAt: timestamp(t.FirstContactAt),
 		PickedUpAt: timestamp(t.PickedUpAt), CompletedAt: timestamp(t.CompletedAt), Ending: endings[t.Ending], Met: t.Met, Flags: t.Flags,
 		ProposedTeam: t.ProposedTeam, ProposedReason: t.ProposedReason, DirectoryVersion: t.DirectoryVersion, PolicyVersion: t.PolicyVersion,
-		DaysUsedOnArrival: int32(t.DaysUsedOnArrival), Schedule: int32(t.Schedule),
+		DaysUsedOnArrival: int32(t.DaysUsedOnArrival), Schedule: int32(t.Schedule), DischargeNumber: int32(t.DischargeNumber),
+		LearnedAt: timestamp(t.LearnedAt), DeliveredAt: timestamp(t.DeliveredAt), Watched: t.Watched,
 	}
-	if t.Route != (pickup.Route{}) {
-		p.Route = &pickupv1.Route{Rule: t.Route.Rule, Input: t.Route.Input, Pcn: t.Route.PCN, Text: t.Route.Text}
+	if s := t.Settled; s != nil {
+		p.Settled = &pickupv1.Settled{Team: s.Team, Route: routeToProto(s.Route), Against: s.Against, DischargeNumber: int32(s.Discharge),
+			Outcome: outcomes[s.Outcome], Reason: s.Reason, ReasonText: s.ReasonText}
 	}
+	if t.Resolved != nil {
+		p.ResolvedDied = &t.Resolved.Died
+	}
+	p.Route = routeToProto(t.Route)
 	if s := t.Inputs.Spell; s != nil {
 		p.SpellEpoch, p.SpellVersion, p.SpellStatus = s.Epoch, s.Version, word(spellStatuses, s.Status)
 	}
@@ -195,4 +201,54 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 		})
 	}
 	return p
+}
+
+func routeToProto(r pickup.Route) *pickupv1.Route {
+	if r == (pickup.Route{}) {
+		return nil
+	}
+	return &pickupv1.Route{Rule: r.Rule, Input: r.Input, Pcn: r.PCN, Text: r.Text}
+}
+
+func routeFromProto(r *pickupv1.Route, directoryVersion string) pickup.Route {
+	if r == nil {
+		return pickup.Route{}
+	}
+	return pickup.Route{Rule: r.GetRule(), Input: r.GetInput(), PCN: r.GetPcn(), DirectoryVersion: directoryVersion, Text: r.GetText()}
+}
+
+// taskFromProto reads what a snapshot tells of a task, and the version of the spell on which it rests.
+func taskFromProto(p *pickupv1.Task) (pickup.Task, pickup.Stamp) {
+	t := pickup.Task{
+		TaskID: p.GetTaskId(), SpellID: p.GetSpellId(), Reference: p.GetReference(),
+		Outcome: word(outcomes, p.GetOutcome()), Reason: p.GetReason(), ReasonText: p.GetReasonText(), Team: p.GetTeam(),
+		DischargedOn: pickup.Date(p.GetDischargedOn()), DueOn: pickup.Date(p.GetDueOn()), DueAt: timeOf(p.GetDueAt()), DueReason: p.GetDueReason(),
+		FirstContactBy: timeOf(p.GetFirstContactBy()), Priority: word(priorities, p.GetPriority()), PriorityReasons: p.GetPriorityReasons(),
+		Contact: word(contacts, p.GetContact()), Progress: word(progresses, p.GetProgress()), TakenAt: timeOf(p.GetTakenAt()),
+		FirstContactAt: timeOf(p.GetFirstContactAt()), PickedUpAt: timeOf(p.GetPickedUpAt()), CompletedAt: timeOf(p.GetCompletedAt()),
+		Ending: word(endings, p.GetEnding()), Met: p.GetMet(), Flags: p.GetFlags(), ProposedTeam: p.GetProposedTeam(), ProposedReason: p.GetProposedReason(),
+		DirectoryVersion: p.GetDirectoryVersion(), PolicyVersion: p.GetPolicyVersion(), DaysUsedOnArrival: int(p.GetDaysUsedOnArrival()),
+		Schedule: int(p.GetSchedule()), DischargeNumber: int(p.GetDischargeNumber()), LearnedAt: timeOf(p.GetLearnedAt()), DeliveredAt: timeOf(p.GetDeliveredAt()),
+		Watched: p.GetWatched(),
+	}
+	if status := p.GetAssessmentStatus(); status != "" {
+		t.Inputs.Assessment = &pickup.Assessment{SpellID: t.SpellID, Status: pickup.AssessmentStatus(status), UnmetBeforeLeaving: int(p.GetUnmetBeforeLeaving())}
+	}
+	if status := p.GetReablementStatus(); status != "" {
+		t.Inputs.Need = &pickup.Need{SpellID: t.SpellID, Status: pickup.NeedStatus(status), PlannedEndOn: pickup.Date(p.GetReablementEndsOn())}
+	}
+	t.Route = routeFromProto(p.GetRoute(), p.GetDirectoryVersion())
+	if s := p.GetSettled(); s != nil {
+		t.Settled = &pickup.Settled{Team: s.GetTeam(), Route: routeFromProto(s.GetRoute(), p.GetDirectoryVersion()), Against: s.GetAgainst(),
+			Discharge: int(s.GetDischargeNumber()), Outcome: word(outcomes, s.GetOutcome()), Reason: s.GetReason(), ReasonText: s.GetReasonText()}
+	}
+	if p.ResolvedDied != nil {
+		t.Resolved = &pickup.Resolution{Died: p.GetResolvedDied()}
+	}
+	for _, n := range p.GetNotices() {
+		t.Notices = append(t.Notices, pickup.Notice{
+			Kind: word(noticeKindsToProto, n.GetKind()), Schedule: int(n.GetSchedule()), DueAt: timeOf(n.GetDueAt()), FiredAt: timeOf(n.GetFiredAt()), WithdrawnAt: timeOf(n.GetWithdrawnAt()),
+		})
+	}
+	return t, pickup.Stamp{Epoch: p.GetSpellEpoch(), Version: p.GetSpellVersion()}
 }

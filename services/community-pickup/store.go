@@ -86,6 +86,9 @@ func (s *store) save(ctx context.Context, tx pgx.Tx, now time.Time, changes []ch
 		if c.after.Inputs.Spell == nil {
 			continue // nothing is published of a spell that discharge-hub has not told of
 		}
+		if c.after.Awaits != nil {
+			continue // the snapshot that was taken over stands
+		}
 		e, changed, err := taskEvent(c)
 		if err != nil {
 			return err
@@ -233,13 +236,15 @@ func (r *noticeRows) add(id uuid.UUID, fired []pickup.Notice) {
 	}
 }
 
-func (r *noticeRows) insert(ctx context.Context, tx pgx.Tx) error {
+func (r *noticeRows) insert(ctx context.Context, tx pgx.Tx) error { return r.insertUnless(ctx, tx, "") }
+
+func (r *noticeRows) insertUnless(ctx context.Context, tx pgx.Tx, conflict string) error {
 	if len(r.ids) == 0 {
 		return nil
 	}
 	_, err := tx.Exec(ctx, `
 		INSERT INTO notice (task_id, kind, schedule, due_at, fired_at)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::timestamptz[], $5::timestamptz[])`, r.ids, r.kinds, r.schedules, r.due, r.at)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::timestamptz[], $5::timestamptz[])`+conflict, r.ids, r.kinds, r.schedules, r.due, r.at)
 	if err != nil {
 		return fmt.Errorf("store notices: %w", err)
 	}

@@ -71,6 +71,34 @@ func spellToProto(s discharge.Spell) *dischargev1.Spell {
 	return p
 }
 
+// spellFromProto reads what spellToProto wrote.
+func spellFromProto(p *dischargev1.Spell) *discharge.Spell {
+	s := &discharge.Spell{
+		SpellID: p.GetSpellId(), Reference: p.GetReference(), Provider: p.GetProvider(), Feed: p.GetFeed(), Scope: word(scopes, p.GetScope()),
+		Status: word(statuses, p.GetStatus()), AdmittedAt: optionalTime(p.GetAdmittedAt()), Site: p.GetSite(), PracticeCode: p.GetPracticeCode(),
+		PracticeCodeLater: p.GetPracticeCodeLater(), HomePostcodeSector: p.GetHomePostcodeSector(), HomePostcodeSectorLater: p.GetHomePostcodeSectorLater(),
+		NoFixedAbode: p.GetNoFixedAbode(), DestinationPostcodeSector: p.GetDestinationPostcodeSector(), Adult: word(adults, p.GetAdult()),
+		Death: word(deaths, p.GetDeath()), Pathway: word(pathways, p.GetPathway()), Flags: p.GetFlags(), DataVersion: p.GetDataVersion(),
+	}
+	for _, i := range p.GetInvolvements() {
+		s.Involvements = append(s.Involvements, word(involvements, i))
+	}
+	if d := p.GetDischarge(); d != nil {
+		s.Discharge = &discharge.Discharge{At: optionalTime(d.GetAt()), On: d.GetOn(), Method: d.GetMethod(), Destination: d.GetDestination(), Number: int(d.GetNumber())}
+	}
+	return s
+}
+
+// word returns the key of a value; the empty word when the table has none.
+func word[K, V comparable](table map[K]V, value V) (key K) {
+	for k, v := range table {
+		if v == value {
+			return k
+		}
+	}
+	return key
+}
+
 // timestamp returns nil for the zero time.
 func timestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {

@@ -147,8 +147,8 @@ func (s *store) spellByEvent(ctx context.Context, eventID uuid.UUID) (uuid.UUID,
 
 func (s *store) exceptions(ctx context.Context, after int64, limit int) ([]*dischargev1.MessageException, error) {
 	rows, err := s.db.Pool.Query(ctx, `
-		SELECT e.id, e.kind, e.owner, e.opened_at, i.feed, i.control_id, coalesce(e.spell_id::text, ''), e.detail
-		FROM exception e JOIN inbound i ON i.id = e.inbound_id WHERE e.closed_at IS NULL AND e.id > $1 ORDER BY e.id LIMIT $2`, after, limit)
+		SELECT e.id, e.kind, e.owner, e.opened_at, coalesce(i.feed, ''), coalesce(i.control_id, ''), coalesce(e.spell_id::text, ''), e.detail
+		FROM exception e LEFT JOIN inbound i ON i.id = e.inbound_id WHERE e.closed_at IS NULL AND e.id > $1 ORDER BY e.id LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list exceptions: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
 	"github.com/homeward-care/homeward/services/kit/authn"
@@ -94,9 +95,22 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
 	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
-	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: st.hops})
+	hops := func(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
+		gap, err := gapHops(ctx, svc.DB, feedList)
+		if err != nil {
+			return nil, err
+		}
+		own, err := st.hops(ctx, spell)
+		return append(gap, own...), err
+	}
+	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: hops})
 	err := errors.Join(
-		svc.Consume(service.Edge{Stream: "pickup", Type: taskType, Addr: cfg.PickupAddr, Handle: st.applyTasks}),
+		svc.TakesOver(service.Own{
+			Type: SpellType, Adopt: st.adoptSpells, Done: reportGap(feedList, svc.Log),
+			// community-pickup keeps no snapshots of spells, but knows how new the newest is.
+			HeldBy: map[string]string{"light-touch-assessment": cfg.AssessmentAddr, "community-pickup": cfg.PickupAddr},
+		}),
+		svc.Consume(service.Edge{Stream: "pickup", Type: taskType, Addr: cfg.PickupAddr, Handle: st.applyTasks, KeepData: true}),
 		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.AssessmentAddr, Handle: onlyKeep, KeepData: true}),
 	)
 	if err != nil {

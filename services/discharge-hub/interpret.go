@@ -29,6 +29,8 @@ type interpreter struct {
 	tracer trace.Tracer
 	saved  run.Wake
 	log    *slog.Logger
+
+	anyHeld *bool // spells were held after a restore when it began; nil before it has looked
 }
 
 const interpretBatch = 256
@@ -199,12 +201,22 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	if err != nil {
 		return nil, err
 	}
+	held, err := in.heldSpells(ctx, tx, spells, facts)
+	if err != nil {
+		return nil, err
+	}
 	var changed []event.Event
 	var exceptions []newException
 	people := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
 		state := discharge.Fold(factList(facts[id]))
-		data, err := marshalSpell(state.Spell)
+		spell, occurred, publish := state.Spell, state.Recorded, true
+		if h, is := held[id]; is {
+			if spell, publish = h.Meanwhile(); h.Recorded.After(occurred) {
+				occurred = h.Recorded
+			}
+		}
+		data, err := marshalSpell(spell)
 		if err != nil {
 			return nil, err
 		}
@@ -212,11 +224,11 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 			return nil, err
 		}
 		exceptions = append(exceptions, contradictions(id, state, facts[id])...)
-		if slices.Equal(published[id], data) {
+		if !publish || slices.Equal(published[id], data) {
 			continue
 		}
 		r := newest[id]
-		e := event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: state.Recorded, Trace: r.Trace, Data: data}
+		e := event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: occurred, Trace: r.Trace, Data: data}
 		if r.span != nil {
 			e.Trace = r.span.SpanContext()
 		}

@@ -57,6 +57,11 @@ func Wire(svc *service.Service, cfg Config) error {
 	assessmentv1.RegisterLightTouchAssessmentServiceServer(svc.RPC, &server{
 		store: st, sets: sets, current: current, now: svc.Now, saved: svc.Saved,
 	})
+	if err := svc.TakesOver(service.Own{
+		Type: assessmentType, Adopt: adoptAssessments(svc.Log), HeldBy: map[string]string{"discharge-hub": cfg.DischargeHubAddr},
+	}); err != nil {
+		return err
+	}
 	return svc.Consume(service.Edge{
 		Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond,
 	})

@@ -20,7 +20,8 @@ type Config struct {
 	service.Config
 	DischargeHubAddr         string        `env:"DISCHARGE_HUB_ADDR,required,notEmpty"`
 	LightTouchAssessmentAddr string        `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
-	HoldFor                  time.Duration `env:"HOLD_FOR" envDefault:"2h"` // how long a hold lasts
+	CommunityPickupAddr      string        `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"` // holds the needs, for a take-over after a restore
+	HoldFor                  time.Duration `env:"HOLD_FOR" envDefault:"2h"`                // how long a hold lasts
 	TimeZone                 string        `env:"TIME_ZONE" envDefault:"Europe/London"`
 }
 
@@ -60,6 +61,9 @@ func Wire(svc *service.Service, cfg Config) error {
 		store: st, holdFor: cfg.HoldFor, now: func() time.Time { return svc.Now().In(zone) }, saved: svc.Saved,
 	})
 	return errors.Join(
+		svc.TakesOver(service.Own{
+			Type: needType, Adopt: st.adoptNeeds, Done: doubtOffers(svc.Log), HeldBy: map[string]string{"community-pickup": cfg.CommunityPickupAddr},
+		}),
 		svc.Consume(service.Edge{Stream: "discharge", Type: spellType, Addr: cfg.DischargeHubAddr, Handle: st.followSpells, KeepData: true, Apart: 100 * time.Millisecond}),
 		svc.Consume(service.Edge{Stream: "assessment", Type: assessmentType, Addr: cfg.LightTouchAssessmentAddr, Handle: keepAssessments, KeepData: true}),
 	)

@@ -51,7 +51,7 @@ func newWorld(t *testing.T, holdFor time.Duration) *world {
 	w := &world{t: t, issuer: issuer, db: kittest.Open(t, url)}
 	w.cfg = reablementcapacity.Config{
 		Config:           kittest.Config(t, "reablement-capacity", url, n, issuer),
-		DischargeHubAddr: kittest.FreeAddr(t), LightTouchAssessmentAddr: kittest.FreeAddr(t), HoldFor: holdFor, TimeZone: "Europe/London",
+		DischargeHubAddr: kittest.FreeAddr(t), LightTouchAssessmentAddr: kittest.FreeAddr(t), CommunityPickupAddr: kittest.FreeAddr(t), HoldFor: holdFor, TimeZone: "Europe/London",
 	}
 	var err error
 	if w.bus, err = bus.Connect(bus.Config{URL: n.ClientURL(), Service: "test"}, slog.New(slog.DiscardHandler)); err != nil {

@@ -44,6 +44,10 @@ func (t Task) Take(worker string, now time.Time) (Task, error) {
 	case "":
 	case worker:
 		return t, nil
+	case WorkerNotKnown:
+		t = t.clone()
+		t.Worker = worker
+		return t.conclude(), nil
 	default:
 		return t, precondition("another worker has taken this task: read it again")
 	}
@@ -161,6 +165,9 @@ func (t Task) AssignTeam(p Place, team, reason string, now time.Time) (Task, err
 // death. The outcome follows at once; facts that contradict no more replace the decision.
 func (t Task) ResolveContact(p Place, died bool, now time.Time) (Task, error) {
 	now = now.UTC()
+	if t.Awaits != nil {
+		return t, errAwaits
+	}
 	contradictory := t.Inputs.Spell != nil && t.Inputs.Spell.Death == DeathContradictory
 	if !contradictory && t.Ending != EndingDied {
 		return t, precondition("nothing about the person's death is in doubt: there is nothing to resolve")
@@ -176,8 +183,13 @@ func (t Task) ResolveContact(p Place, died bool, now time.Time) (Task, error) {
 	return Decide(p, &t, Inputs{}, now), nil
 }
 
+// errAwaits refuses to work a task by facts that are older than those it rests on.
+var errAwaits = precondition("the database was restored, and the newest facts about this spell have not come back yet: try again in a minute")
+
 func (t Task) mustBeOpen() error {
 	switch {
+	case t.Awaits != nil:
+		return errAwaits
 	case !t.actionable():
 		return precondition("there is nothing to do for this spell: %s", t.ReasonText)
 	case t.Ending != "":

@@ -62,6 +62,9 @@ func NextDeadline(p Place, t Task) (time.Time, bool) {
 // pending are the notices that have not fired, the earliest first. Of the reviews of a person in another hospital, which repeat,
 // it holds one: the last that was missed by now, or else the next.
 func pending(p Place, t Task, now time.Time) []Notice {
+	if t.Awaits != nil {
+		return nil
+	}
 	var list []Notice
 	for _, n := range moments(p, t) {
 		if !t.hasFired(n) {

@@ -8,6 +8,7 @@ import "time"
 // newer changes nothing.
 //
 // While the spell itself is not known, the task only keeps what is: its outcome is empty, and it is not shown to anybody.
+// The same holds of a task that was taken over, until the spell is known as well as it was; see Adopt.
 // Inputs.Validate says which snapshots can be decided.
 func Decide(p Place, task *Task, given Inputs, now time.Time) Task {
 	now = now.UTC()
@@ -16,8 +17,14 @@ func Decide(p Place, task *Task, given Inputs, now time.Time) Task {
 		t = task.clone()
 	}
 	t.Inputs = t.Inputs.newest(given)
-	t.SpellID = t.Inputs.spellID()
+	if id := t.Inputs.spellID(); id != "" {
+		t.SpellID = id
+	}
 	t.TaskID = TaskID(t.SpellID)
+	if t.awaiting() {
+		return t
+	}
+	t.Awaits = nil
 	t.DirectoryVersion, t.PolicyVersion = p.DirectoryVersion, p.PolicyVersion
 	if t.Inputs.Spell == nil {
 		t.Reason, t.ReasonText = ReasonSpellNotKnown, "discharge-hub has not told of this spell yet."

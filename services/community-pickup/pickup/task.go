@@ -17,6 +17,8 @@ type Task struct {
 	Origin string `json:"origin,omitempty"`
 	// Inputs are the newest snapshots, by which everything below was decided.
 	Inputs Inputs `json:"inputs"`
+	// Awaits is the version of the spell on which a task rests that was taken over after a restore, until that version is here; see Adopt.
+	Awaits *Stamp `json:"awaits,omitempty"`
 
 	// Decided from the inputs, the place's data and what people settled.
 	Outcome         Outcome   `json:"outcome,omitempty"`

@@ -62,6 +62,10 @@ var (
 		"Ask the ward whether the person came back; if so, see that both discharges are followed up, and ask the sender for a visit number for each stay"}
 )
 
+// FactsMissing is the exception of a spell that consumers knew better than the hub's restored database.
+var FactsMissing = Problem{"facts-missing-after-restore", "database", "it was restored to an earlier point, and other services held a newer state of this spell",
+	"The newer state stands; see that the hospital's messages of that time are sent again, then let operations run `discharge-hub replayed`"}
+
 // SpellProblems lists the kinds that Fold may tell of a spell as a whole, once each, as long as they stand: an exception of one of these
 // kinds is settled when the fold does not tell it any more. VisitNumberReused is not among them, because it is told of each message
 // that is left out.

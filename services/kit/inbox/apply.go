@@ -160,7 +160,7 @@ func (in *Inbox) bury(ctx context.Context, e event.Event, cause error) error {
 		INSERT INTO dead_letter AS d (id, type, key, epoch, version, data, error, attempts, first_at, last_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)
 		ON CONFLICT (id, type, epoch, version) DO UPDATE SET error = excluded.error, attempts = d.attempts + 1, last_at = excluded.last_at`,
-		e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, storable(cause.Error()), now)
+		e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, Storable(cause.Error()), now)
 	if err != nil {
 		return fmt.Errorf("bury event: %w", err)
 	}
@@ -169,8 +169,8 @@ func (in *Inbox) bury(ctx context.Context, e event.Event, cause error) error {
 	return nil
 }
 
-// storable makes of an error's text what PostgreSQL takes: an event that could not even be buried would hold up all others.
-func storable(s string) string {
+// Storable makes of an error's text what PostgreSQL takes: an event that could not even be buried would hold up all others.
+func Storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 }
 

@@ -42,6 +42,12 @@ type unsent struct {
 	of     []int         // for each row the index of its event
 }
 
+// Idle reports whether no relay works on the database: the service is stopped. It stays so until the transaction ends.
+func Idle(ctx context.Context, tx pgx.Tx) (idle bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, relayLock).Scan(&idle)
+	return idle, err
+}
+
 // Step sends one batch.
 func (r *Relay) Step(ctx context.Context) (bool, error) {
 	if held, err := r.hold(ctx); err != nil || !held {

@@ -17,7 +17,7 @@ import (
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
-// Server answers walks from a producer's outbox.
+// Server answers walks from a producer's outbox, and a restored producer from its consumer's inbox.
 type Server struct {
 	opsv1.UnimplementedReconciliationServiceServer
 	DB *pg.DB
@@ -27,6 +27,7 @@ const (
 	defaultPage  = 1000
 	maxPage      = 5000
 	maxSnapshots = 1000
+	maxHeld      = 500 // with their data
 )
 
 // ListVersions returns a page of versions in the order of their ids, or of a window of changes in the order of those.
@@ -38,13 +39,9 @@ func (s *Server) ListVersions(ctx context.Context, req *opsv1.ListVersionsReques
 	case limit < 0 || limit > maxPage:
 		return nil, fault.Field("limit", "is %d; ask for 1 to %d", limit, maxPage)
 	}
-	after := uuid.Nil
-	if req.GetAfterId() != "" {
-		id, err := uuid.Parse(req.GetAfterId())
-		if err != nil {
-			return nil, fault.Field("after_id", "is not a UUID; pass the last id of the page before")
-		}
-		after = id
+	after, err := afterID(req.GetAfterId())
+	if err != nil {
+		return nil, err
 	}
 	query := `SELECT id, epoch, version, recorded_at FROM outbox WHERE type = $1 AND id > $2 ORDER BY id LIMIT $3`
 	args := []any{req.GetType(), after, limit}
@@ -96,19 +93,71 @@ func (s *Server) GetSnapshots(ctx context.Context, req *opsv1.GetSnapshotsReques
 	if err != nil {
 		return nil, fmt.Errorf("get snapshots: %w", err)
 	}
-	snapshots, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Snapshot, error) {
-		var id, key uuid.UUID
-		var occurred, recorded time.Time
-		p := &opsv1.Snapshot{}
-		err := row.Scan(&p.Type, &id, &key, &p.Epoch, &p.Version, &occurred, &recorded, &p.Traceparent, &p.Data)
-		p.Id, p.Key = id.String(), key.String()
-		p.OccurredAt, p.RecordedAt = timestamppb.New(occurred), timestamppb.New(recorded)
-		return p, err
-	})
+	snapshots, err := pgx.CollectRows(rows, scanSnapshot)
 	if err != nil {
 		return nil, fmt.Errorf("get snapshots: %w", err)
 	}
 	return &opsv1.GetSnapshotsResponse{Snapshots: snapshots}, nil
+}
+
+// ListHeld returns a page of what the inbox holds, in the order of ids.
+func (s *Server) ListHeld(ctx context.Context, req *opsv1.ListHeldRequest) (*opsv1.ListHeldResponse, error) {
+	limit := int(req.GetLimit())
+	switch {
+	case limit == 0:
+		limit = maxHeld
+	case limit < 0 || limit > maxHeld:
+		return nil, fault.Field("limit", "is %d; ask for 1 to %d", limit, maxHeld)
+	}
+	after, err := afterID(req.GetAfterId())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Pool.Query(ctx, `
+		SELECT type, id, key, epoch, version, occurred_at, recorded_at, traceparent, data FROM inbox WHERE type = $1 AND id > $2 ORDER BY id LIMIT $3`,
+		req.GetType(), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list held: %w", err)
+	}
+	held, err := pgx.CollectRows(rows, scanSnapshot)
+	if err != nil {
+		return nil, fmt.Errorf("list held: %w", err)
+	}
+	return &opsv1.ListHeldResponse{Snapshots: held}, nil
+}
+
+func afterID(text string) (uuid.UUID, error) {
+	if text == "" {
+		return uuid.Nil, nil
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return uuid.Nil, fault.Field("after_id", "is not a UUID; pass the last id of the page before")
+	}
+	return id, nil
+}
+
+func scanSnapshot(row pgx.CollectableRow) (*opsv1.Snapshot, error) {
+	var id, key uuid.UUID
+	var occurred, recorded time.Time
+	p := &opsv1.Snapshot{}
+	err := row.Scan(&p.Type, &id, &key, &p.Epoch, &p.Version, &occurred, &recorded, &p.Traceparent, &p.Data)
+	p.Id, p.Key = id.String(), key.String()
+	p.OccurredAt, p.RecordedAt = timestamppb.New(occurred), timestamppb.New(recorded)
+	return p, err
+}
+
+// Events returns the events that snapshots carry.
+func Events(snapshots []*opsv1.Snapshot) ([]event.Event, error) {
+	events := make([]event.Event, 0, len(snapshots))
+	for _, p := range snapshots {
+		e, err := fromProto(p)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
 }
 
 func fromProto(p *opsv1.Snapshot) (event.Event, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,10 +30,12 @@ const (
 // soon as they are due again, otherwise the next page of a rolling pass over everything.
 type Walker struct {
 	// Type is the CloudEvents type of the aggregates that are compared.
-	Type   string
-	Source opsv1.ReconciliationServiceClient
-	Inbox  *inbox.Inbox
-	Log    *slog.Logger
+	Type string
+	// Producer is where Source reaches it, for an alarm.
+	Producer string
+	Source   opsv1.ReconciliationServiceClient
+	Inbox    *inbox.Inbox
+	Log      *slog.Logger
 	// RollEvery is the rest between two pages of the rolling pass; 0 means none.
 	RollEvery time.Duration
 
@@ -40,6 +44,7 @@ type Walker struct {
 	window      *window   // the window that is being walked; nil when none is
 	rollAfter   uuid.UUID
 	rollNext    time.Time
+	alarmNext   time.Time
 	// Compared counts ids, Repaired counts snapshots that the bus had not brought.
 	Compared, Repaired int64
 }
@@ -140,18 +145,13 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 	}
 	last.id = id
 	w.Compared += int64(len(versions))
-	if len(differing) > 0 {
-		got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: differing})
+	if err := w.checkBehind(ctx, differing.behind); err != nil {
+		return last, false, err
+	}
+	if len(differing.newer) > 0 {
+		events, err := w.fetch(ctx, differing.newer)
 		if err != nil {
-			return last, false, fmt.Errorf("fetch snapshots of %s: %w", w.Type, err)
-		}
-		events := make([]event.Event, 0, len(got.GetSnapshots()))
-		for _, p := range got.GetSnapshots() {
-			e, err := fromProto(p)
-			if err != nil {
-				return last, false, err
-			}
-			events = append(events, e)
+			return last, false, err
 		}
 		if err := w.Inbox.Apply(ctx, events); err != nil {
 			return last, false, fmt.Errorf("apply snapshots of %s: %w", w.Type, err)
@@ -162,29 +162,81 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 	return last, len(versions) < int(req.GetLimit()), nil
 }
 
-// differing returns the ids whose version at the producer is newer than what the inbox holds. What lies buried at that version waits for
-// a person, not for another try.
-func (w *Walker) differing(ctx context.Context, versions []*opsv1.AggregateVersion) ([]string, uuid.UUID, error) {
+func (w *Walker) fetch(ctx context.Context, ids []string) ([]event.Event, error) {
+	got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: ids})
+	if err != nil {
+		return nil, fmt.Errorf("fetch snapshots of %s: %w", w.Type, err)
+	}
+	return Events(got.GetSnapshots())
+}
+
+// alarmEvery keeps an alarm that stands from filling the log.
+const alarmEvery = time.Minute
+
+// checkBehind raises the alarm when the producer is behind what it once published: its database was restored and nobody said so. The bus
+// may have brought a version since the producer listed its own, so those that seem behind are asked for once more.
+func (w *Walker) checkBehind(ctx context.Context, seen map[string]event.Event) error {
+	now := w.Inbox.Now()
+	if len(seen) == 0 || !due(now, w.alarmNext, alarmEvery) {
+		return nil
+	}
+	current, err := w.fetch(ctx, slices.Collect(maps.Keys(seen)))
+	if err != nil {
+		return err
+	}
+	behind := 0
+	for _, e := range current {
+		if held := seen[e.ID.String()]; held.NewerThan(e.Epoch, e.Version) {
+			behind++
+		}
+	}
+	if behind > 0 {
+		w.alarmNext = now.Add(alarmEvery)
+		w.Log.ErrorContext(ctx, "alarm: the producer is behind what it published before: its database was restored to an earlier point; "+
+			"stop it, run its program with the argument `restored`, and start it again", "producer", w.Producer, "type", w.Type, "behind", behind)
+	}
+	return nil
+}
+
+// differing is how a page of versions and the inbox differ.
+type differing struct {
+	newer  []string               // ids whose version at the producer is newer
+	behind map[string]event.Event // by id, what the inbox holds where the producer is older
+}
+
+// differing compares a page of versions with the inbox. What lies buried at a newer version waits for a person, not for another try.
+func (w *Walker) differing(ctx context.Context, versions []*opsv1.AggregateVersion) (differing, uuid.UUID, error) {
+	d := differing{behind: map[string]event.Event{}}
 	ids, epochs, nums := make([]uuid.UUID, len(versions)), make([]int32, len(versions)), make([]int64, len(versions))
 	for i, v := range versions {
 		id, err := uuid.Parse(v.GetId())
 		if err != nil {
-			return nil, uuid.Nil, fmt.Errorf("walk %s: %w", w.Type, err)
+			return d, uuid.Nil, fmt.Errorf("walk %s: %w", w.Type, err)
 		}
 		ids[i], epochs[i], nums[i] = id, v.GetEpoch(), v.GetVersion()
 	}
 	rows, err := w.Inbox.DB.Pool.Query(ctx, `
-		SELECT u.id::text FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS u (id, epoch, version)
+		SELECT u.id::text, coalesce(i.epoch, 0), coalesce(i.version, 0), coalesce((i.epoch, i.version) > (u.epoch, u.version), false)
+		FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS u (id, epoch, version)
 		LEFT JOIN inbox i ON i.id = u.id AND i.type = $4
-		WHERE (i.id IS NULL OR (i.epoch, i.version) < (u.epoch, u.version))
+		WHERE (i.id IS NULL OR (i.epoch, i.version) <> (u.epoch, u.version))
 		AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.id = u.id AND d.type = $4 AND d.epoch = u.epoch AND d.version = u.version)`,
 		ids, epochs, nums, w.Type)
 	if err != nil {
-		return nil, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
+		return d, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
 	}
-	differing, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
+	var id string
+	var held event.Event
+	var behind bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &held.Epoch, &held.Version, &behind}, func() error {
+		if behind {
+			d.behind[id] = held
+		} else {
+			d.newer = append(d.newer, id)
+		}
+		return nil
+	}); err != nil {
+		return d, uuid.Nil, fmt.Errorf("compare with inbox: %w", err)
 	}
-	return differing, ids[len(ids)-1], nil
+	return d, ids[len(ids)-1], nil
 }

@@ -1,10 +1,12 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -35,12 +37,14 @@ func aggregate(n int) uuid.UUID {
 
 // edge is a producer and a consumer whose bus has lost everything.
 type edge struct {
+	opsv1.ReconciliationServiceClient
 	producer, consumer *pg.DB
 	walker             *reconcile.Walker
 	now                time.Time
 	away               error // what the producer answers with; nil: what it holds
 	asked              []*opsv1.ListVersionsRequest
 	fetched            int
+	listed             func() // called after the producer has listed its versions; nil: nothing
 	poison             func(event.Event) bool
 }
 
@@ -49,7 +53,11 @@ func (e *edge) ListVersions(ctx context.Context, req *opsv1.ListVersionsRequest,
 	if e.away != nil {
 		return nil, e.away
 	}
-	return (&reconcile.Server{DB: e.producer}).ListVersions(ctx, req)
+	resp, err := (&reconcile.Server{DB: e.producer}).ListVersions(ctx, req)
+	if e.listed != nil && len(resp.GetVersions()) > 0 {
+		e.listed()
+	}
+	return resp, err
 }
 
 func (e *edge) GetSnapshots(ctx context.Context, req *opsv1.GetSnapshotsRequest, _ ...grpc.CallOption) (*opsv1.GetSnapshotsResponse, error) {
@@ -328,5 +336,50 @@ func TestClockThatJumpedAheadAndBackDoesNotStopTheWalk(t *testing.T) {
 			e.pass(t, time.Minute)
 			e.mustBeSame(t)
 		})
+	}
+}
+
+func TestProducerThatWasRestoredUndeclaredRaisesAnAlarm(t *testing.T) {
+	e := newEdge(t)
+	var log bytes.Buffer
+	e.walker.Log, e.walker.Producer = slog.New(slog.NewTextHandler(&log, nil)), "producer:50051"
+	e.save(t, 1, 3)
+	e.save(t, 1, 3)
+	e.pass(t, 30*time.Second)
+	if log.String() != "" && strings.Contains(log.String(), "alarm") {
+		t.Fatalf("an alarm without a restore: %s", log.String())
+	}
+	exec(t, e.producer, `UPDATE outbox SET version = 1 WHERE id <> $1`, aggregate(2))
+	e.pass(t, 30*time.Second)
+	for _, word := range []string{"alarm", "restored", "producer=producer:50051", "behind=2"} {
+		if !strings.Contains(log.String(), word) {
+			t.Errorf("the log does not say %q: %s", word, log.String())
+		}
+	}
+	exec(t, e.producer, `UPDATE epoch SET epoch = 2`)
+	e.save(t, 1, 3)
+	e.pass(t, 30*time.Second)
+	log.Reset()
+	e.pass(t, 2*time.Minute)
+	if strings.Contains(log.String(), "alarm") {
+		t.Errorf("an alarm after the restore was made good: %s", log.String())
+	}
+}
+
+// The bus may bring a version between the producer's list and the comparison: that is no restore.
+func TestVersionThatTheBusBringsDuringTheWalkRaisesNoAlarm(t *testing.T) {
+	e := newEdge(t)
+	var log bytes.Buffer
+	e.walker.Log = slog.New(slog.NewTextHandler(&log, nil))
+	e.save(t, 1, 1)
+	e.pass(t, 30*time.Second)
+	e.listed = func() {
+		e.listed = nil
+		e.save(t, 1, 1)
+		exec(t, e.consumer, `UPDATE inbox SET version = 2`)
+	}
+	e.pass(t, 30*time.Second)
+	if e.listed != nil || strings.Contains(log.String(), "alarm") {
+		t.Errorf("the log: %s", log.String())
 	}
 }

@@ -32,6 +32,8 @@ type ServerConfig struct {
 	Table    authn.Table
 	Tracer   trace.TracerProvider
 	Log      *slog.Logger
+	// Admit refuses a method for the time being by an error; nil admits all.
+	Admit func(method string) error
 	// Probes are the dependencies by name; the service is healthy while every one answers.
 	Probes map[string]func(context.Context) error
 }
@@ -68,7 +70,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			// Polls make no spans; what reconciliation repairs is traced where it is applied.
 			otelgrpc.WithFilter(filters.None(filters.HealthCheck(), filters.ServiceName("homeward.ops.v1.ReconciliationService"))),
 		)),
-		grpc.ChainUnaryInterceptor(s.mapErrors, deadline, cfg.Table.Unary(cfg.Verifier)),
+		grpc.ChainUnaryInterceptor(s.mapErrors, deadline, cfg.Table.Unary(cfg.Verifier), s.admit),
 		grpc.ChainStreamInterceptor(s.mapStreamErrors, cfg.Table.Stream()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
@@ -154,6 +156,15 @@ func (s *Server) mapErrors(ctx context.Context, req any, info *grpc.UnaryServerI
 
 func (s *Server) mapStreamErrors(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return fault.Status(handler(srv, ss)).Err()
+}
+
+func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if s.cfg.Admit != nil {
+		if err := s.cfg.Admit(info.FullMethod); err != nil {
+			return nil, err
+		}
+	}
+	return handler(ctx, req)
 }
 
 func deadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
@@ -16,10 +21,12 @@ import (
 	"github.com/homeward-care/homeward/services/kit/bus"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/explain"
+	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/reconcile"
+	"github.com/homeward-care/homeward/services/kit/restore"
 	"github.com/homeward-care/homeward/services/kit/rpc"
 	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/telemetry"
@@ -48,6 +55,10 @@ type Service struct {
 
 	parts []func(ctx context.Context) error
 	close []func()
+	// serve answers gRPC; while the service is not open it answers only what another restored service asks.
+	serve    func(ctx context.Context) error
+	open     atomic.Bool
+	takeOver *restore.TakeOver
 }
 
 // New opens the parts of a service. It does not wait for PostgreSQL or NATS: the health answer tells whether they are there.
@@ -90,14 +101,13 @@ func New(ctx context.Context, name string, c Config, table authn.Table) (*Servic
 		return conn, nil
 	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
-		Addr: c.GRPCAddr, Verifier: verifier, Table: table, Tracer: tel.Tracer, Log: tel.Log,
+		Addr: c.GRPCAddr, Verifier: verifier, Table: table, Tracer: tel.Tracer, Log: tel.Log, Admit: s.admit,
 		Probes: map[string]func(context.Context) error{"PostgreSQL": s.DB.Ping, "NATS": courier.Ping},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.RPC = server
-	s.Go(server.Serve)
+	s.RPC, s.serve = server, server.Serve
 	return s, nil
 }
 
@@ -111,6 +121,7 @@ func OpsRoles() authn.Table {
 	return authn.Table{
 		opsv1.ReconciliationService_ListVersions_FullMethodName: {authn.Service},
 		opsv1.ReconciliationService_GetSnapshots_FullMethodName: {authn.Service},
+		opsv1.ReconciliationService_ListHeld_FullMethodName:     {authn.Service},
 		opsv1.ExplainService_ExplainHandover_FullMethodName:     {authn.Ops, authn.HubStaff},
 	}
 }
@@ -182,9 +193,51 @@ func (s *Service) Consume(e Edge) error {
 	if err != nil {
 		return err
 	}
-	walker := &reconcile.Walker{Type: e.Type, Source: opsv1.NewReconciliationServiceClient(conn), Inbox: in, Log: s.Log, RollEvery: time.Second}
+	walker := &reconcile.Walker{Type: e.Type, Producer: e.Addr, Source: opsv1.NewReconciliationServiceClient(conn), Inbox: in, Log: s.Log, RollEvery: time.Second}
 	s.Loop("reconcile "+e.Type, apply(walker.Step), walkPoll, nil)
 	return nil
+}
+
+// Own is the kind of aggregate that the service publishes, and how it comes back after a restore.
+type Own struct {
+	Type string
+	// HeldBy are the gRPC addresses of the consumers that hold it, by their names.
+	HeldBy map[string]string
+	// Adopt and Done are those of restore.TakeOver.
+	Adopt inbox.Handler
+	Done  func(ctx context.Context, tx pgx.Tx, now time.Time, r restore.Restore) error
+}
+
+// TakesOver says how the service takes over its own aggregates from consumers after its database was restored.
+func (s *Service) TakesOver(own Own) error {
+	t := &restore.TakeOver{DB: s.DB, Type: own.Type, Adopt: own.Adopt, Done: own.Done, Now: s.Now, Log: s.Log}
+	for _, name := range slices.Sorted(maps.Keys(own.HeldBy)) {
+		conn, err := s.Dial(own.HeldBy[name])
+		if err != nil {
+			return err
+		}
+		t.Holders = append(t.Holders, restore.Holder{Name: name, Source: opsv1.NewReconciliationServiceClient(conn)})
+	}
+	s.takeOver = t
+	return nil
+}
+
+// TakeOver does the take-over that a declared restore made due; without one it does nothing. Only after it may anything else of the service
+// run. After an error do it again.
+func (s *Service) TakeOver(ctx context.Context) error {
+	if s.takeOver == nil {
+		return nil
+	}
+	return s.takeOver.Run(ctx)
+}
+
+// admit refuses calls until the service is open, but not those of other services that take over: two that were restored together would
+// wait for each other.
+func (s *Service) admit(method string) error {
+	if s.open.Load() || method == opsv1.ReconciliationService_ListHeld_FullMethodName || strings.HasPrefix(method, "/grpc.") {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "the service is not open yet: it starts, or takes over what was lost in a restore; try again")
 }
 
 // Close gives back what the parts hold, the last one first.
@@ -194,8 +247,32 @@ func (s *Service) Close() {
 	}
 }
 
-// Run runs all parts until ctx ends, then closes what they used.
-func (s *Service) Run(ctx context.Context) error {
+// untilTakenOver tries the take-over until it is done. It reports false when ctx ended first. Open with less than others hold, the service
+// would take back what they know.
+func (s *Service) untilTakenOver(ctx context.Context) bool {
+	for failures := 0; ; failures++ {
+		err := s.TakeOver(ctx)
+		if err == nil {
+			return true
+		}
+		if failures%10 == 0 && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "alarm: the service keeps its doors closed: it cannot see that nothing is to be taken over after a restore; it tries again",
+				"failures", failures+1, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(min(time.Second<<min(failures, 3), 5*time.Second)):
+		}
+	}
+}
+
+// runOpen opens the service and runs everything but gRPC, which runs already.
+func (s *Service) runOpen(ctx context.Context) error {
+	if !s.untilTakenOver(ctx) {
+		return nil
+	}
+	s.open.Store(true)
 	g := run.NewGroup(ctx)
 	for _, part := range s.parts {
 		g.Go(part)
@@ -204,6 +281,14 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(worker.Run)
 	}
 	s.Log.InfoContext(ctx, "started")
+	return g.Wait()
+}
+
+// Run runs all parts until ctx ends, then closes what they used.
+func (s *Service) Run(ctx context.Context) error {
+	g := run.NewGroup(ctx)
+	g.Go(s.serve)
+	g.Go(s.runOpen)
 	err := g.Wait()
 	s.Close()
 	if err != nil {

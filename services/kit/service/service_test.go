@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/homeward-care/homeward/services/kit/kittest"
+	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -28,7 +31,10 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("served with", c.DatabaseConns, "connections")
 		return nil
-	})
+	}, service.Command{Name: "own", Help: "do it", Run: func(_ context.Context, _ *pg.DB, _ time.Time, out io.Writer) error {
+		_, err := fmt.Fprintln(out, "did it")
+		return err
+	}})
 }
 
 // program runs the service with these arguments and this environment alone.
@@ -94,5 +100,24 @@ func TestMigrateNeedsTheDatabaseAloneAndCanBeRepeated(t *testing.T) {
 	}
 	if out, exit := program(t, []string{"migrate"}); exit != 1 || !strings.Contains(out, "DATABASE_URL") {
 		t.Errorf("without a database: exit code %d: %s", exit, out)
+	}
+}
+
+func TestRestoredTellsWhatWasDoneAndWhatComesNext(t *testing.T) {
+	t.Parallel()
+	url := kittest.Database(t, migrations)
+	for _, want := range [][]string{{"epoch 2 begins", "start the service"}, {"noted before", "epoch 2 begins"}} {
+		out, exit := program(t, []string{"restored"}, "DATABASE_URL="+url)
+		if exit != 0 {
+			t.Fatalf("exit code %d: %s", exit, out)
+		}
+		for _, words := range want {
+			if !strings.Contains(out, words) {
+				t.Errorf("%q is not said in:\n%s", words, out)
+			}
+		}
+	}
+	if out, exit := program(t, []string{"own"}, "DATABASE_URL="+url); exit != 0 || out != "did it\n" {
+		t.Errorf("a command of the service's own: exit code %d: %s", exit, out)
 	}
 }

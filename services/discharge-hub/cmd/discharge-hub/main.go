@@ -10,5 +10,5 @@ import (
 )
 
 func main() {
-	service.Main("discharge-hub", migrations.FS, dischargehub.Run)
+	service.Main("discharge-hub", migrations.FS, dischargehub.Run, dischargehub.Commands()...)
 }

@@ -320,6 +320,116 @@ func (x *GetSnapshotsResponse) GetSnapshots() []*Snapshot {
 	return nil
 }
 
+// ListHeldRequest asks for the page after an id.
+type ListHeldRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// CloudEvents type of the producer's aggregates.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// The last id of the page before; empty for the first page.
+	AfterId string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	// At most this many, 1 to 500; 0 means 500.
+	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHeldRequest) Reset() {
+	*x = ListHeldRequest{}
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHeldRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHeldRequest) ProtoMessage() {}
+
+func (x *ListHeldRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHeldRequest.ProtoReflect.Descriptor instead.
+func (*ListHeldRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListHeldRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ListHeldRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+func (x *ListHeldRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListHeldResponse is one page; it is the last one when it holds fewer than the limit.
+type ListHeldResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest snapshot that was applied of each aggregate. Without data where this service keeps versions only.
+	Snapshots     []*Snapshot `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHeldResponse) Reset() {
+	*x = ListHeldResponse{}
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHeldResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHeldResponse) ProtoMessage() {}
+
+func (x *ListHeldResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHeldResponse.ProtoReflect.Descriptor instead.
+func (*ListHeldResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListHeldResponse) GetSnapshots() []*Snapshot {
+	if x != nil {
+		return x.Snapshots
+	}
+	return nil
+}
+
 // Snapshot is an event as a re-send carries it: the current state of an aggregate with its envelope.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -341,7 +451,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[5]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +463,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[5]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +476,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{5}
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Snapshot) GetType() string {
@@ -442,7 +552,7 @@ type ExplainHandoverRequest struct {
 
 func (x *ExplainHandoverRequest) Reset() {
 	*x = ExplainHandoverRequest{}
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[6]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +564,7 @@ func (x *ExplainHandoverRequest) String() string {
 func (*ExplainHandoverRequest) ProtoMessage() {}
 
 func (x *ExplainHandoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[6]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +577,7 @@ func (x *ExplainHandoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainHandoverRequest.ProtoReflect.Descriptor instead.
 func (*ExplainHandoverRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{6}
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExplainHandoverRequest) GetSpellId() string {
@@ -487,7 +597,7 @@ type ExplainHandoverResponse struct {
 
 func (x *ExplainHandoverResponse) Reset() {
 	*x = ExplainHandoverResponse{}
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[7]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +609,7 @@ func (x *ExplainHandoverResponse) String() string {
 func (*ExplainHandoverResponse) ProtoMessage() {}
 
 func (x *ExplainHandoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[7]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +622,7 @@ func (x *ExplainHandoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainHandoverResponse.ProtoReflect.Descriptor instead.
 func (*ExplainHandoverResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{7}
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExplainHandoverResponse) GetHops() []*Hop {
@@ -543,7 +653,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[8]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +665,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_ops_v1_ops_proto_msgTypes[8]
+	mi := &file_homeward_ops_v1_ops_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +678,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{8}
+	return file_homeward_ops_v1_ops_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Hop) GetAt() *timestamppb.Timestamp {
@@ -649,6 +759,12 @@ const file_homeward_ops_v1_ops_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\tR\x03ids\"O\n" +
 	"\x14GetSnapshotsResponse\x127\n" +
+	"\tsnapshots\x18\x01 \x03(\v2\x19.homeward.ops.v1.SnapshotR\tsnapshots\"V\n" +
+	"\x0fListHeldRequest\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x19\n" +
+	"\bafter_id\x18\x02 \x01(\tR\aafterId\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"K\n" +
+	"\x10ListHeldResponse\x127\n" +
 	"\tsnapshots\x18\x01 \x03(\v2\x19.homeward.ops.v1.SnapshotR\tsnapshots\"\xa0\x02\n" +
 	"\bSnapshot\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
@@ -676,10 +792,11 @@ const file_homeward_ops_v1_ops_proto_rawDesc = "" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x129\n" +
 	"\n" +
 	"next_retry\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tnextRetry\x12\x19\n" +
-	"\btrace_id\x18\b \x01(\tR\atraceId2\xd1\x01\n" +
+	"\btrace_id\x18\b \x01(\tR\atraceId2\xa2\x02\n" +
 	"\x15ReconciliationService\x12[\n" +
 	"\fListVersions\x12$.homeward.ops.v1.ListVersionsRequest\x1a%.homeward.ops.v1.ListVersionsResponse\x12[\n" +
-	"\fGetSnapshots\x12$.homeward.ops.v1.GetSnapshotsRequest\x1a%.homeward.ops.v1.GetSnapshotsResponse2v\n" +
+	"\fGetSnapshots\x12$.homeward.ops.v1.GetSnapshotsRequest\x1a%.homeward.ops.v1.GetSnapshotsResponse\x12O\n" +
+	"\bListHeld\x12 .homeward.ops.v1.ListHeldRequest\x1a!.homeward.ops.v1.ListHeldResponse2v\n" +
 	"\x0eExplainService\x12d\n" +
 	"\x0fExplainHandover\x12'.homeward.ops.v1.ExplainHandoverRequest\x1a(.homeward.ops.v1.ExplainHandoverResponseBCZAgithub.com/homeward-care/homeward/proto/gen/homeward/ops/v1;opsv1b\x06proto3"
 
@@ -695,41 +812,46 @@ func file_homeward_ops_v1_ops_proto_rawDescGZIP() []byte {
 	return file_homeward_ops_v1_ops_proto_rawDescData
 }
 
-var file_homeward_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_homeward_ops_v1_ops_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_homeward_ops_v1_ops_proto_goTypes = []any{
 	(*ListVersionsRequest)(nil),     // 0: homeward.ops.v1.ListVersionsRequest
 	(*ListVersionsResponse)(nil),    // 1: homeward.ops.v1.ListVersionsResponse
 	(*AggregateVersion)(nil),        // 2: homeward.ops.v1.AggregateVersion
 	(*GetSnapshotsRequest)(nil),     // 3: homeward.ops.v1.GetSnapshotsRequest
 	(*GetSnapshotsResponse)(nil),    // 4: homeward.ops.v1.GetSnapshotsResponse
-	(*Snapshot)(nil),                // 5: homeward.ops.v1.Snapshot
-	(*ExplainHandoverRequest)(nil),  // 6: homeward.ops.v1.ExplainHandoverRequest
-	(*ExplainHandoverResponse)(nil), // 7: homeward.ops.v1.ExplainHandoverResponse
-	(*Hop)(nil),                     // 8: homeward.ops.v1.Hop
-	(*timestamppb.Timestamp)(nil),   // 9: google.protobuf.Timestamp
+	(*ListHeldRequest)(nil),         // 5: homeward.ops.v1.ListHeldRequest
+	(*ListHeldResponse)(nil),        // 6: homeward.ops.v1.ListHeldResponse
+	(*Snapshot)(nil),                // 7: homeward.ops.v1.Snapshot
+	(*ExplainHandoverRequest)(nil),  // 8: homeward.ops.v1.ExplainHandoverRequest
+	(*ExplainHandoverResponse)(nil), // 9: homeward.ops.v1.ExplainHandoverResponse
+	(*Hop)(nil),                     // 10: homeward.ops.v1.Hop
+	(*timestamppb.Timestamp)(nil),   // 11: google.protobuf.Timestamp
 }
 var file_homeward_ops_v1_ops_proto_depIdxs = []int32{
-	9,  // 0: homeward.ops.v1.ListVersionsRequest.changed_since:type_name -> google.protobuf.Timestamp
-	9,  // 1: homeward.ops.v1.ListVersionsRequest.changed_before:type_name -> google.protobuf.Timestamp
+	11, // 0: homeward.ops.v1.ListVersionsRequest.changed_since:type_name -> google.protobuf.Timestamp
+	11, // 1: homeward.ops.v1.ListVersionsRequest.changed_before:type_name -> google.protobuf.Timestamp
 	2,  // 2: homeward.ops.v1.ListVersionsResponse.versions:type_name -> homeward.ops.v1.AggregateVersion
-	9,  // 3: homeward.ops.v1.ListVersionsResponse.last_changed_at:type_name -> google.protobuf.Timestamp
-	5,  // 4: homeward.ops.v1.GetSnapshotsResponse.snapshots:type_name -> homeward.ops.v1.Snapshot
-	9,  // 5: homeward.ops.v1.Snapshot.occurred_at:type_name -> google.protobuf.Timestamp
-	9,  // 6: homeward.ops.v1.Snapshot.recorded_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: homeward.ops.v1.ExplainHandoverResponse.hops:type_name -> homeward.ops.v1.Hop
-	9,  // 8: homeward.ops.v1.Hop.at:type_name -> google.protobuf.Timestamp
-	9,  // 9: homeward.ops.v1.Hop.next_retry:type_name -> google.protobuf.Timestamp
-	0,  // 10: homeward.ops.v1.ReconciliationService.ListVersions:input_type -> homeward.ops.v1.ListVersionsRequest
-	3,  // 11: homeward.ops.v1.ReconciliationService.GetSnapshots:input_type -> homeward.ops.v1.GetSnapshotsRequest
-	6,  // 12: homeward.ops.v1.ExplainService.ExplainHandover:input_type -> homeward.ops.v1.ExplainHandoverRequest
-	1,  // 13: homeward.ops.v1.ReconciliationService.ListVersions:output_type -> homeward.ops.v1.ListVersionsResponse
-	4,  // 14: homeward.ops.v1.ReconciliationService.GetSnapshots:output_type -> homeward.ops.v1.GetSnapshotsResponse
-	7,  // 15: homeward.ops.v1.ExplainService.ExplainHandover:output_type -> homeward.ops.v1.ExplainHandoverResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 3: homeward.ops.v1.ListVersionsResponse.last_changed_at:type_name -> google.protobuf.Timestamp
+	7,  // 4: homeward.ops.v1.GetSnapshotsResponse.snapshots:type_name -> homeward.ops.v1.Snapshot
+	7,  // 5: homeward.ops.v1.ListHeldResponse.snapshots:type_name -> homeward.ops.v1.Snapshot
+	11, // 6: homeward.ops.v1.Snapshot.occurred_at:type_name -> google.protobuf.Timestamp
+	11, // 7: homeward.ops.v1.Snapshot.recorded_at:type_name -> google.protobuf.Timestamp
+	10, // 8: homeward.ops.v1.ExplainHandoverResponse.hops:type_name -> homeward.ops.v1.Hop
+	11, // 9: homeward.ops.v1.Hop.at:type_name -> google.protobuf.Timestamp
+	11, // 10: homeward.ops.v1.Hop.next_retry:type_name -> google.protobuf.Timestamp
+	0,  // 11: homeward.ops.v1.ReconciliationService.ListVersions:input_type -> homeward.ops.v1.ListVersionsRequest
+	3,  // 12: homeward.ops.v1.ReconciliationService.GetSnapshots:input_type -> homeward.ops.v1.GetSnapshotsRequest
+	5,  // 13: homeward.ops.v1.ReconciliationService.ListHeld:input_type -> homeward.ops.v1.ListHeldRequest
+	8,  // 14: homeward.ops.v1.ExplainService.ExplainHandover:input_type -> homeward.ops.v1.ExplainHandoverRequest
+	1,  // 15: homeward.ops.v1.ReconciliationService.ListVersions:output_type -> homeward.ops.v1.ListVersionsResponse
+	4,  // 16: homeward.ops.v1.ReconciliationService.GetSnapshots:output_type -> homeward.ops.v1.GetSnapshotsResponse
+	6,  // 17: homeward.ops.v1.ReconciliationService.ListHeld:output_type -> homeward.ops.v1.ListHeldResponse
+	9,  // 18: homeward.ops.v1.ExplainService.ExplainHandover:output_type -> homeward.ops.v1.ExplainHandoverResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_homeward_ops_v1_ops_proto_init() }
@@ -743,7 +865,7 @@ func file_homeward_ops_v1_ops_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_ops_v1_ops_proto_rawDesc), len(file_homeward_ops_v1_ops_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

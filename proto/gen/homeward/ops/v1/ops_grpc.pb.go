@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ReconciliationService_ListVersions_FullMethodName = "/homeward.ops.v1.ReconciliationService/ListVersions"
 	ReconciliationService_GetSnapshots_FullMethodName = "/homeward.ops.v1.ReconciliationService/GetSnapshots"
+	ReconciliationService_ListHeld_FullMethodName     = "/homeward.ops.v1.ReconciliationService/ListHeld"
 )
 
 // ReconciliationServiceClient is the client API for ReconciliationService service.
@@ -37,6 +38,9 @@ type ReconciliationServiceClient interface {
 	ListVersions(ctx context.Context, in *ListVersionsRequest, opts ...grpc.CallOption) (*ListVersionsResponse, error)
 	// GetSnapshots returns the current snapshots of the named aggregates; an id that is not held is left out.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
+	// ListHeld returns what this service holds of another one's aggregates, in the order of their ids: a producer whose database was
+	// restored to an earlier point takes over from it what it has lost.
+	ListHeld(ctx context.Context, in *ListHeldRequest, opts ...grpc.CallOption) (*ListHeldResponse, error)
 }
 
 type reconciliationServiceClient struct {
@@ -67,6 +71,16 @@ func (c *reconciliationServiceClient) GetSnapshots(ctx context.Context, in *GetS
 	return out, nil
 }
 
+func (c *reconciliationServiceClient) ListHeld(ctx context.Context, in *ListHeldRequest, opts ...grpc.CallOption) (*ListHeldResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHeldResponse)
+	err := c.cc.Invoke(ctx, ReconciliationService_ListHeld_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ReconciliationServiceServer is the server API for ReconciliationService service.
 // All implementations must embed UnimplementedReconciliationServiceServer
 // for forward compatibility.
@@ -78,6 +92,9 @@ type ReconciliationServiceServer interface {
 	ListVersions(context.Context, *ListVersionsRequest) (*ListVersionsResponse, error)
 	// GetSnapshots returns the current snapshots of the named aggregates; an id that is not held is left out.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
+	// ListHeld returns what this service holds of another one's aggregates, in the order of their ids: a producer whose database was
+	// restored to an earlier point takes over from it what it has lost.
+	ListHeld(context.Context, *ListHeldRequest) (*ListHeldResponse, error)
 	mustEmbedUnimplementedReconciliationServiceServer()
 }
 
@@ -93,6 +110,9 @@ func (UnimplementedReconciliationServiceServer) ListVersions(context.Context, *L
 }
 func (UnimplementedReconciliationServiceServer) GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSnapshots not implemented")
+}
+func (UnimplementedReconciliationServiceServer) ListHeld(context.Context, *ListHeldRequest) (*ListHeldResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHeld not implemented")
 }
 func (UnimplementedReconciliationServiceServer) mustEmbedUnimplementedReconciliationServiceServer() {}
 func (UnimplementedReconciliationServiceServer) testEmbeddedByValue()                               {}
@@ -151,6 +171,24 @@ func _ReconciliationService_GetSnapshots_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReconciliationService_ListHeld_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHeldRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconciliationServiceServer).ListHeld(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconciliationService_ListHeld_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconciliationServiceServer).ListHeld(ctx, req.(*ListHeldRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ReconciliationService_ServiceDesc is the grpc.ServiceDesc for ReconciliationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -165,6 +203,10 @@ var ReconciliationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSnapshots",
 			Handler:    _ReconciliationService_GetSnapshots_Handler,
+		},
+		{
+			MethodName: "ListHeld",
+			Handler:    _ReconciliationService_ListHeld_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -434,7 +434,18 @@ type Task struct {
 	DaysUsedOnArrival int32          `protobuf:"varint,36,opt,name=days_used_on_arrival,json=daysUsedOnArrival,proto3" json:"days_used_on_arrival,omitempty"`
 	SpellStatus       v1.SpellStatus `protobuf:"varint,37,opt,name=spell_status,json=spellStatus,proto3,enum=homeward.discharge.v1.SpellStatus" json:"spell_status,omitempty"`
 	// Under which schedule the notices run; it grows when the due date is recalculated.
-	Schedule      int32 `protobuf:"varint,38,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Schedule int32 `protobuf:"varint,38,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Number of the discharge that was last learned of, as in the spell, though it may be cancelled since; 0 before the first.
+	DischargeNumber int32 `protobuf:"varint,39,opt,name=discharge_number,json=dischargeNumber,proto3" json:"discharge_number,omitempty"`
+	// When that discharge was learned of, and since when the team that has the task could take it.
+	LearnedAt   *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=learned_at,json=learnedAt,proto3" json:"learned_at,omitempty"`
+	DeliveredAt *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
+	// Absent while the team follows the facts.
+	Settled *Settled `protobuf:"bytes,42,opt,name=settled,proto3" json:"settled,omitempty"`
+	// The hub's decision whether the person died, where facts contradict one another; absent: it has not decided.
+	ResolvedDied *bool `protobuf:"varint,43,opt,name=resolved_died,json=resolvedDied,proto3,oneof" json:"resolved_died,omitempty"`
+	// Not due, and watched for facts that would change that.
+	Watched       bool `protobuf:"varint,44,opt,name=watched,proto3" json:"watched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,6 +746,48 @@ func (x *Task) GetSchedule() int32 {
 	return 0
 }
 
+func (x *Task) GetDischargeNumber() int32 {
+	if x != nil {
+		return x.DischargeNumber
+	}
+	return 0
+}
+
+func (x *Task) GetLearnedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LearnedAt
+	}
+	return nil
+}
+
+func (x *Task) GetDeliveredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliveredAt
+	}
+	return nil
+}
+
+func (x *Task) GetSettled() *Settled {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *Task) GetResolvedDied() bool {
+	if x != nil && x.ResolvedDied != nil {
+		return *x.ResolvedDied
+	}
+	return false
+}
+
+func (x *Task) GetWatched() bool {
+	if x != nil {
+		return x.Watched
+	}
+	return false
+}
+
 // Route says how the team was found.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -807,6 +860,100 @@ func (x *Route) GetText() string {
 	return ""
 }
 
+// Settled is the team that people settled by taking the task, assigning it or answering a proposal, and what they worked under.
+type Settled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Team  string                 `protobuf:"bytes,1,opt,name=team,proto3" json:"team,omitempty"`
+	Route *Route                 `protobuf:"bytes,2,opt,name=route,proto3" json:"route,omitempty"`
+	// The team to which the rules pointed then: only another one is proposed.
+	Against         string  `protobuf:"bytes,3,opt,name=against,proto3" json:"against,omitempty"`
+	DischargeNumber int32   `protobuf:"varint,4,opt,name=discharge_number,json=dischargeNumber,proto3" json:"discharge_number,omitempty"`
+	Outcome         Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=homeward.pickup.v1.Outcome" json:"outcome,omitempty"`
+	Reason          string  `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	ReasonText      string  `protobuf:"bytes,7,opt,name=reason_text,json=reasonText,proto3" json:"reason_text,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Settled) Reset() {
+	*x = Settled{}
+	mi := &file_homeward_pickup_v1_task_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settled) ProtoMessage() {}
+
+func (x *Settled) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_task_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settled.ProtoReflect.Descriptor instead.
+func (*Settled) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_task_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Settled) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *Settled) GetRoute() *Route {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *Settled) GetAgainst() string {
+	if x != nil {
+		return x.Against
+	}
+	return ""
+}
+
+func (x *Settled) GetDischargeNumber() int32 {
+	if x != nil {
+		return x.DischargeNumber
+	}
+	return 0
+}
+
+func (x *Settled) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *Settled) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Settled) GetReasonText() string {
+	if x != nil {
+		return x.ReasonText
+	}
+	return ""
+}
+
 // Notice is a reminder, an alarm or an escalation that fired, once for each schedule.
 type Notice struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -822,7 +969,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_homeward_pickup_v1_task_proto_msgTypes[2]
+	mi := &file_homeward_pickup_v1_task_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +981,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_task_proto_msgTypes[2]
+	mi := &file_homeward_pickup_v1_task_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +994,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_task_proto_rawDescGZIP(), []int{2}
+	return file_homeward_pickup_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Notice) GetKind() NoticeKind {
@@ -889,7 +1036,7 @@ var File_homeward_pickup_v1_task_proto protoreflect.FileDescriptor
 
 const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xf9\f\n" +
+	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xab\x0f\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x19\n" +
 	"\bspell_id\x18\x02 \x01(\tR\aspellId\x12\x1c\n" +
@@ -933,12 +1080,29 @@ const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\x0epolicy_version\x18# \x01(\tR\rpolicyVersion\x12/\n" +
 	"\x14days_used_on_arrival\x18$ \x01(\x05R\x11daysUsedOnArrival\x12E\n" +
 	"\fspell_status\x18% \x01(\x0e2\".homeward.discharge.v1.SpellStatusR\vspellStatus\x12\x1a\n" +
-	"\bschedule\x18& \x01(\x05R\bschedule\"W\n" +
+	"\bschedule\x18& \x01(\x05R\bschedule\x12)\n" +
+	"\x10discharge_number\x18' \x01(\x05R\x0fdischargeNumber\x129\n" +
+	"\n" +
+	"learned_at\x18( \x01(\v2\x1a.google.protobuf.TimestampR\tlearnedAt\x12=\n" +
+	"\fdelivered_at\x18) \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x125\n" +
+	"\asettled\x18* \x01(\v2\x1b.homeward.pickup.v1.SettledR\asettled\x12(\n" +
+	"\rresolved_died\x18+ \x01(\bH\x00R\fresolvedDied\x88\x01\x01\x12\x18\n" +
+	"\awatched\x18, \x01(\bR\awatchedB\x10\n" +
+	"\x0e_resolved_died\"W\n" +
 	"\x05Route\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\tR\x05input\x12\x10\n" +
 	"\x03pcn\x18\x03 \x01(\tR\x03pcn\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\x81\x02\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\x83\x02\n" +
+	"\aSettled\x12\x12\n" +
+	"\x04team\x18\x01 \x01(\tR\x04team\x12/\n" +
+	"\x05route\x18\x02 \x01(\v2\x19.homeward.pickup.v1.RouteR\x05route\x12\x18\n" +
+	"\aagainst\x18\x03 \x01(\tR\aagainst\x12)\n" +
+	"\x10discharge_number\x18\x04 \x01(\x05R\x0fdischargeNumber\x125\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x1b.homeward.pickup.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vreason_text\x18\a \x01(\tR\n" +
+	"reasonText\"\x81\x02\n" +
 	"\x06Notice\x122\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1e.homeward.pickup.v1.NoticeKindR\x04kind\x12\x1a\n" +
 	"\bschedule\x18\x02 \x01(\x05R\bschedule\x121\n" +
@@ -999,7 +1163,7 @@ func file_homeward_pickup_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_homeward_pickup_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_homeward_pickup_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_homeward_pickup_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_homeward_pickup_v1_task_proto_goTypes = []any{
 	(Outcome)(0),                  // 0: homeward.pickup.v1.Outcome
 	(Priority)(0),                 // 1: homeward.pickup.v1.Priority
@@ -1009,34 +1173,40 @@ var file_homeward_pickup_v1_task_proto_goTypes = []any{
 	(NoticeKind)(0),               // 5: homeward.pickup.v1.NoticeKind
 	(*Task)(nil),                  // 6: homeward.pickup.v1.Task
 	(*Route)(nil),                 // 7: homeward.pickup.v1.Route
-	(*Notice)(nil),                // 8: homeward.pickup.v1.Notice
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(v1.SpellStatus)(0),           // 10: homeward.discharge.v1.SpellStatus
+	(*Settled)(nil),               // 8: homeward.pickup.v1.Settled
+	(*Notice)(nil),                // 9: homeward.pickup.v1.Notice
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(v1.SpellStatus)(0),           // 11: homeward.discharge.v1.SpellStatus
 }
 var file_homeward_pickup_v1_task_proto_depIdxs = []int32{
 	0,  // 0: homeward.pickup.v1.Task.outcome:type_name -> homeward.pickup.v1.Outcome
 	7,  // 1: homeward.pickup.v1.Task.route:type_name -> homeward.pickup.v1.Route
-	9,  // 2: homeward.pickup.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	9,  // 3: homeward.pickup.v1.Task.first_contact_by:type_name -> google.protobuf.Timestamp
+	10, // 2: homeward.pickup.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	10, // 3: homeward.pickup.v1.Task.first_contact_by:type_name -> google.protobuf.Timestamp
 	1,  // 4: homeward.pickup.v1.Task.priority:type_name -> homeward.pickup.v1.Priority
 	2,  // 5: homeward.pickup.v1.Task.contact:type_name -> homeward.pickup.v1.Contact
 	3,  // 6: homeward.pickup.v1.Task.progress:type_name -> homeward.pickup.v1.Progress
-	9,  // 7: homeward.pickup.v1.Task.taken_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: homeward.pickup.v1.Task.first_contact_at:type_name -> google.protobuf.Timestamp
-	9,  // 9: homeward.pickup.v1.Task.picked_up_at:type_name -> google.protobuf.Timestamp
-	9,  // 10: homeward.pickup.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	10, // 7: homeward.pickup.v1.Task.taken_at:type_name -> google.protobuf.Timestamp
+	10, // 8: homeward.pickup.v1.Task.first_contact_at:type_name -> google.protobuf.Timestamp
+	10, // 9: homeward.pickup.v1.Task.picked_up_at:type_name -> google.protobuf.Timestamp
+	10, // 10: homeward.pickup.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
 	4,  // 11: homeward.pickup.v1.Task.ending:type_name -> homeward.pickup.v1.Ending
-	8,  // 12: homeward.pickup.v1.Task.notices:type_name -> homeward.pickup.v1.Notice
-	10, // 13: homeward.pickup.v1.Task.spell_status:type_name -> homeward.discharge.v1.SpellStatus
-	5,  // 14: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
-	9,  // 15: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
-	9,  // 16: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
-	9,  // 17: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	9,  // 12: homeward.pickup.v1.Task.notices:type_name -> homeward.pickup.v1.Notice
+	11, // 13: homeward.pickup.v1.Task.spell_status:type_name -> homeward.discharge.v1.SpellStatus
+	10, // 14: homeward.pickup.v1.Task.learned_at:type_name -> google.protobuf.Timestamp
+	10, // 15: homeward.pickup.v1.Task.delivered_at:type_name -> google.protobuf.Timestamp
+	8,  // 16: homeward.pickup.v1.Task.settled:type_name -> homeward.pickup.v1.Settled
+	7,  // 17: homeward.pickup.v1.Settled.route:type_name -> homeward.pickup.v1.Route
+	0,  // 18: homeward.pickup.v1.Settled.outcome:type_name -> homeward.pickup.v1.Outcome
+	5,  // 19: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
+	10, // 20: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
+	10, // 21: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
+	10, // 22: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_homeward_pickup_v1_task_proto_init() }
@@ -1044,13 +1214,14 @@ func file_homeward_pickup_v1_task_proto_init() {
 	if File_homeward_pickup_v1_task_proto != nil {
 		return
 	}
+	file_homeward_pickup_v1_task_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_pickup_v1_task_proto_rawDesc), len(file_homeward_pickup_v1_task_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -31,6 +31,7 @@ why: need-go ## the whole way of one handover: make why REF=...
 test: need-go need-linux ## every test, against the real parts
 	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
 	$(GO) test -count=1 -timeout 30m work
+	$(GO) test -count=1 -tags failpoints ./services/kit/failpoint
 	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best

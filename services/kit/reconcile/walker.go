@@ -12,6 +12,7 @@ import (
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 )
 
@@ -125,8 +126,8 @@ type position struct {
 // comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns where the page ended, and whether it
 // was the last.
 func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last position, done bool, err error) {
-	page, err := w.Source.ListVersions(ctx, req)
-	if err != nil {
+	var page *opsv1.ListVersionsResponse
+	if err := failpoint.Do(ctx, "reconcile.list", func() (err error) { page, err = w.Source.ListVersions(ctx, req); return err }); err != nil {
 		return last, false, fmt.Errorf("walk %s: %w", w.Type, err)
 	}
 	versions := page.GetVersions()
@@ -141,8 +142,11 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 	last.id = id
 	w.Compared += int64(len(versions))
 	if len(differing) > 0 {
-		got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: differing})
-		if err != nil {
+		var got *opsv1.GetSnapshotsResponse
+		if err := failpoint.Do(ctx, "reconcile.get", func() (err error) {
+			got, err = w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: differing})
+			return err
+		}); err != nil {
 			return last, false, fmt.Errorf("fetch snapshots of %s: %w", w.Type, err)
 		}
 		events := make([]event.Event, 0, len(got.GetSnapshots()))
@@ -153,7 +157,7 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 			}
 			events = append(events, e)
 		}
-		if err := w.Inbox.Apply(ctx, events); err != nil {
+		if err := failpoint.Do(ctx, "reconcile.apply", func() error { return w.Inbox.Apply(ctx, events) }); err != nil {
 			return last, false, fmt.Errorf("apply snapshots of %s: %w", w.Type, err)
 		}
 		w.Repaired += int64(len(events))

@@ -1,9 +1,11 @@
 package matrix
 
 import (
+	"bytes"
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -190,5 +192,29 @@ func TestTheMatrixRunsEveryPointThatTheSourceNames(t *testing.T) {
 	}
 	for name := range run {
 		t.Errorf("the matrix runs %s, which the source does not name", name)
+	}
+}
+
+func TestAServiceAsItIsShippedHasNoFaultPoints(t *testing.T) {
+	checkout, err := devinfra.Checkout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tags := range []string{"", "failpoints"} {
+		program := filepath.Join(t.TempDir(), "program")
+		cmd := exec.Command("go", "build", "-tags", tags, "-o", program, "./services/"+hub+"/cmd/"+hub)
+		cmd.Dir = checkout
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		binary, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"HOMEWARD_FAILPOINTS", "HOMEWARD_BUG", "relay.mark-sent", "inbox.bury", "door.store"} {
+			if bytes.Contains(binary, []byte(name)) != (tags == "failpoints") {
+				t.Errorf("built with the tags %q: %s is there, or is not", tags, name)
+			}
+		}
 	}
 }

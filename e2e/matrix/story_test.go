@@ -93,7 +93,7 @@ func (s *story) person(name string) *person {
 	key := fmt.Sprintf("MX%06d%s", s.n, name)
 	return &person{key: key, says: oracle.Says{
 		Person: key, Visit: "V" + key, Patient: "P" + key, Born: "1938-04-05", Practice: "F81155", Postcode: "RM17 5ZZ",
-		Admitted: s.began.Add(-72 * time.Hour).Truncate(time.Second),
+		Admitted: s.began.AddDate(0, 0, -40).Truncate(time.Second),
 	}}
 }
 
@@ -306,12 +306,12 @@ func (s *story) moved(ctx context.Context) error {
 	)
 }
 
-// young is somebody under 18, whose team the hub decides.
+// young is somebody under 18, whose team the hub decides. The discharge was so long ago that notices are due as soon as there is a task.
 func (s *story) young(ctx context.Context) error {
 	p := s.person("Y")
 	p.says.Born = s.began.AddDate(-16, 0, 0).Format(time.DateOnly)
 	return cmp.Or(
-		s.send(ctx, p.home(s.began.Add(-24*time.Hour), nil)),
+		s.send(ctx, p.home(s.began.AddDate(0, 0, -36), nil)),
 		s.act(ctx, p.spell(), oracle.Acted{Command: "assign", Team: "CLS-SLH"}, func(t oracle.Seen) bool { return t.Team == "CLS-SLH" }, func(id string, version int64) error {
 			_, err := s.w.tasks.AssignTeam(ctx, &pickupv1.AssignTeamRequest{TaskId: id, Version: version, Team: "CLS-SLH", Reason: "ordinary-residence-agreed"})
 			return err

@@ -13,8 +13,8 @@
 //	lost-reply     the operation is done, and fails all the same
 //	delay          the operation is done two seconds late
 //
-// A fault fires once, at the nth pass since the process began or the file was last changed. Before it does, its line is appended to
-// `<file>.fired`; a line that stands there is spent, also for the process that comes after a crash. The note tells two faults that are
+// A fault fires once, at the nth pass since the process began or the file was last changed; one that needs the operation's effect, at the
+// first one from there that succeeds. Before it does, its line is appended to `<file>.fired`; a line that stands there is spent, also for the process that comes after a crash. The note tells two faults that are
 // otherwise the same apart.
 //
 // HOMEWARD_BUG names, with commas between them, the bugs that are planted in the code to see that the checkers find them.

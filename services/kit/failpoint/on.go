@@ -18,23 +18,30 @@ import (
 // delay is long enough for all that would go on meanwhile to have gone on.
 const delay = 2 * time.Second
 
-// Do does f, an operation at a boundary, under the fault that is armed for its point, if any.
+// Do does f, an operation at a boundary, under the fault that is armed for its point, if any. What happens after the operation happens
+// only after one that succeeded: another one has had no effect, and the fault waits for the next.
 func Do(ctx context.Context, point string, f func() error) error {
-	switch mode := armed.pass(point); mode {
-	case "crash-before":
-		crash()
-	case "crash-after":
-		if err := f(); err != nil {
-			return err // it has not taken effect
+	fault, mode := armed.pass(point)
+	switch mode {
+	case "crash-after", "lost-reply":
+		if err := f(); err != nil || !armed.fire(fault) {
+			return err
 		}
+		if mode == "crash-after" {
+			crash()
+		}
+		return fmt.Errorf("failpoint %s: the reply is lost", point)
+	case "":
+		return f()
+	}
+	if !armed.fire(fault) { // it has just fired in another goroutine
+		return f()
+	}
+	switch mode {
+	case "crash-before":
 		crash()
 	case "error":
 		return fmt.Errorf("failpoint %s: refused", point)
-	case "lost-reply":
-		if err := f(); err != nil {
-			return err
-		}
-		return fmt.Errorf("failpoint %s: the reply is lost", point)
 	case "delay":
 		select {
 		case <-ctx.Done():
@@ -67,17 +74,17 @@ type faults struct {
 	passes map[string]int // by line
 }
 
-// pass counts a pass of a point and returns the mode of the fault that fires, "" for none. It has then been written down. A file that
-// cannot be read or understood ends the process: a matrix of faults that never fire proves nothing.
-func (f *faults) pass(point string) string {
+// pass counts a pass of a point and returns the fault whose turn it is, with its mode; "" for none. A file that cannot be read or
+// understood ends the process: a matrix of faults that never fire proves nothing.
+func (f *faults) pass(point string) (fault, mode string) {
 	if f.file == "" {
-		return ""
+		return "", ""
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	text, err := os.ReadFile(f.file)
 	if os.IsNotExist(err) {
-		return ""
+		return "", ""
 	}
 	must(err)
 	if f.passes == nil || !bytes.Equal(text, f.text) {
@@ -95,17 +102,26 @@ func (f *faults) pass(point string) string {
 		nth, err := strconv.Atoi(words[2])
 		must(err)
 		f.passes[line]++
-		if f.passes[line] < nth || f.spent(line) {
-			continue
+		if f.passes[line] >= nth && !f.spent(line) {
+			return line, words[1]
 		}
-		fired, err := os.OpenFile(f.file+".fired", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		must(err)
-		_, err = fired.WriteString(line + "\n")
-		must(err)
-		must(fired.Close())
-		return words[1]
 	}
-	return ""
+	return "", ""
+}
+
+// fire writes down that a fault fires. It reports false if it has fired already.
+func (f *faults) fire(fault string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.spent(fault) {
+		return false
+	}
+	fired, err := os.OpenFile(f.file+".fired", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	must(err)
+	_, err = fired.WriteString(fault + "\n")
+	must(err)
+	must(fired.Close())
+	return true
 }
 
 var modes = []string{"crash-before", "crash-after", "error", "lost-reply", "delay"}

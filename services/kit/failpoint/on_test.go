@@ -85,6 +85,20 @@ func TestAnErrorKeepsTheOperationFromBeingDoneAndALostReplyDoesNot(t *testing.T)
 	}
 }
 
+func TestWhatComesAfterAnOperationWaitsForOneThatSucceeds(t *testing.T) {
+	f := arm(t, "p lost-reply 1")
+	refused := errors.New("refused")
+	if err := Do(t.Context(), "p", func() error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("an operation that failed is told as %v", err)
+	}
+	if _, err := os.Stat(f.file + ".fired"); err == nil {
+		t.Error("it fired at an operation that failed")
+	}
+	if err := Do(t.Context(), "p", func() error { return nil }); err == nil {
+		t.Error("it did not fire at the one that succeeded")
+	}
+}
+
 func TestADelayedOperationIsDoneLater(t *testing.T) {
 	arm(t, "p delay 1")
 	began := time.Now()

@@ -44,6 +44,7 @@ func (c *Consumer) Step(ctx context.Context) (bool, error) {
 	return len(deliveries) == consumeBatch, each(ctx, "inbox.ack", deliveries, func(d bus.Delivery) { d.Ack() })
 }
 
+// each tells the bus the same of all deliveries.
 func each(ctx context.Context, point string, deliveries []bus.Delivery, do func(bus.Delivery)) error {
 	return failpoint.Do(ctx, point, func() error {
 		for _, d := range deliveries {

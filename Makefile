@@ -7,7 +7,7 @@ GO      ?= go
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge trace why test bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test matrix bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,7 +31,11 @@ why: need-go ## the whole way of one handover: make why REF=...
 test: need-go need-linux ## every test, against the real parts
 	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
 	$(GO) test -count=1 -timeout 30m work
+	$(GO) test -count=1 -tags failpoints ./services/kit/failpoint
 	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
+
+matrix: need-go need-linux ## crash the services at every named point, in every way; PAIRS=n adds pairs, SEED=n draws others
+	@MATRIX=all $(GO) test -count=1 -v -timeout 3h -run TestWhatWasAcknowledgedSurvivesEveryFault ./e2e/matrix
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
 	@$(GO) run ./tools/bench

@@ -28,7 +28,7 @@ type flow struct {
 	// blockers are the backends whose locks its statement waits for.
 	blockers  []int32
 	cancelled bool
-	until int      // stalled: it is not chosen before that step
+	until     int // stalled: it is not chosen before that step
 }
 
 // arrival is what a flow tells the scheduler when it stops.

@@ -25,8 +25,8 @@ type world struct {
 	startedAt time.Time
 	// How far a clock was behind and ahead at the most.
 	least, most time.Duration
-	elapsed   time.Duration // since the world began
-	nodes     []*node
+	elapsed     time.Duration // since the world began
+	nodes       []*node
 
 	stays     []oracle.Stay
 	told      []oracle.Told // what was accepted

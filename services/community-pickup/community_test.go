@@ -242,3 +242,37 @@ func TestEventThatCannotBeReadIsBuriedAndHoldsUpNobody(t *testing.T) {
 		t.Errorf("%d dead letters for the bad event", n)
 	}
 }
+
+func TestACommandThatWaitedForAnotherChangeIsToldThatItSawAnOlderVersion(t *testing.T) {
+	c := startCommunity(t)
+	spell := uuid.New()
+	c.publish(t, "discharge", spellType, spell, 1, discharged(spell, time.Now().AddDate(0, 0, -1)))
+	seen := c.task(t, spell, 1)
+	id := taskID(spell)
+
+	change, err := c.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer change.Rollback(context.Background())
+	for _, sql := range []string{`UPDATE task SET due_at = due_at WHERE id = $1`, `UPDATE outbox SET version = version + 1 WHERE id = $1`} {
+		if _, err := change.Exec(t.Context(), sql, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := make(chan error)
+	client := c.as(t, graysWorker)
+	go func() {
+		_, err := client.TakeTask(context.WithoutCancel(t.Context()), &pickupv1.TakeTaskRequest{TaskId: id.String(), Version: seen.GetVersion()})
+		taken <- err
+	}()
+	kittest.Eventually(t, "the command waits for the change", func() bool {
+		return c.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	})
+	if err := change.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-taken; status.Code(err) != codes.Aborted {
+		t.Errorf("what had changed meanwhile was taken as seen: %v", err)
+	}
+}

@@ -57,8 +57,13 @@ func (s *store) task(ctx context.Context, id uuid.UUID) (taskWithVersion, error)
 	return one(s.db.Pool.Query(ctx, selectTask+`WHERE t.id = $1`, id))
 }
 
+// lockTask locks a task before it reads it: a statement that waits for the lock of one row reads the other one, with the version, as it was
+// before the wait.
 func lockTask(ctx context.Context, tx pgx.Tx, id uuid.UUID) (taskWithVersion, error) {
-	return one(tx.Query(ctx, selectTask+`WHERE t.id = $1 FOR UPDATE OF t`, id))
+	if _, err := tx.Exec(ctx, `SELECT FROM task WHERE id = $1 FOR UPDATE`, id); err != nil {
+		return taskWithVersion{}, fmt.Errorf("lock task: %w", err)
+	}
+	return one(tx.Query(ctx, selectTask+`WHERE t.id = $1`, id))
 }
 
 // taskByReference finds a task by what people say. Two can share a reference, if rarely: then only the id will do.

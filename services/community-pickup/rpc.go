@@ -188,7 +188,7 @@ func (s *server) command(ctx context.Context, id string, version int64, action, 
 	if err != nil {
 		return nil, fault.Field("task_id", "is not a UUID")
 	}
-	err = s.store.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.store.db.InTx(ctx, "task", func(tx pgx.Tx) error {
 		found, err := lockTask(ctx, tx, task)
 		if err != nil {
 			return err

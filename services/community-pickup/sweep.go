@@ -12,6 +12,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
 )
 
@@ -46,10 +47,13 @@ func (s *sweeper) Step(ctx context.Context) (bool, error) {
 	s.halted = false
 
 	fired := 0
-	err := s.store.db.InTx(ctx, func(tx pgx.Tx) error {
+	err := s.store.db.InTx(ctx, "sweep", func(tx pgx.Tx) error {
 		due, err := claimDue(ctx, tx, now)
-		if err != nil || len(due) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(due) == 0 {
+			return pg.ErrNothing
 		}
 		fired = len(due)
 		spans := s.startSpans(ctx, due)

@@ -75,7 +75,7 @@ func (c *chaser) Step(ctx context.Context) (bool, error) {
 	now := c.now()
 	var count int
 	var oldest time.Time
-	err := c.store.db.InTx(ctx, func(tx pgx.Tx) error {
+	err := c.store.db.InTx(ctx, "chase", func(tx pgx.Tx) error {
 		if err := findUndelivered(ctx, tx, now.Add(-resendAfter)); err != nil {
 			return err
 		}

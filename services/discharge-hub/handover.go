@@ -83,7 +83,7 @@ func (s *store) spellByControlID(ctx context.Context, controlID string) (uuid.UU
 		SELECT i.id, i.accepted, EXISTS (SELECT 1 FROM inbound_pending p WHERE p.id = i.id), f.spell_id, coalesce(n.message, ''),
 			coalesce((SELECT string_agg(kind, ', ') FROM exception e WHERE e.inbound_id = i.id), '')
 		FROM inbound i LEFT JOIN fact f ON f.inbound_id = i.id LEFT JOIN not_handled n ON n.inbound_id = i.id
-		WHERE i.control_id = $1 ORDER BY i.accepted DESC, i.id DESC LIMIT 1`, controlID).Scan(&id, &accepted, &pending, &spell, &notHandled, &exceptions)
+		WHERE i.control_id = $1 ORDER BY i.accepted DESC, i.id DESC LIMIT 1`, storedControlID(controlID)).Scan(&id, &accepted, &pending, &spell, &notHandled, &exceptions)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return uuid.Nil, fault.New(fault.NotFound, "no message has this control id")

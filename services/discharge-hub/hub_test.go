@@ -2,6 +2,7 @@ package dischargehub
 
 import (
 	"context"
+	"crypto/rand"
 	"net"
 	"slices"
 	"strings"
@@ -234,6 +235,18 @@ func TestContentThatPostgreSQLRefusesHoldsUpNobody(t *testing.T) {
 	if h.count(t, `SELECT count(*) FROM fact`)+h.count(t, `SELECT count(*) FROM exception WHERE kind = 'unreadable-message'`) != 2 {
 		t.Error("the bad message became neither a fact nor an exception")
 	}
+}
+
+func TestAControlIDThatIsTooLongForAnIndexHoldsUpNobody(t *testing.T) {
+	h := startHub(t)
+	var id strings.Builder
+	for id.Len() < 20_000 {
+		id.WriteString(rand.Text()) // the database would make little of anything that repeats
+	}
+	if got := h.send(t, adt("A03", id.String(), "V1", day(2, 14)).Bytes())[0]; !strings.HasPrefix(got, "AA ") {
+		t.Fatalf("answered %.40q", got)
+	}
+	h.handover(t, id.String())
 }
 
 func TestSameSpellByHL7AndGRPCIsOneSpell(t *testing.T) {

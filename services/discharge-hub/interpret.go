@@ -66,7 +66,7 @@ func (in *interpreter) Step(ctx context.Context) (bool, error) {
 // setAside makes an exception of a message that cannot be interpreted.
 func (in *interpreter) setAside(ctx context.Context, m pendingMessage, cause error) error {
 	in.log.ErrorContext(ctx, "message set aside: its content cannot be stored", "message", m.ID, "feed", m.Feed)
-	return in.store.db.InTx(ctx, func(tx pgx.Tx) error {
+	return in.store.db.InTx(ctx, "set-aside", func(tx pgx.Tx) error {
 		if err := dropPending(ctx, tx, m.ID); err != nil {
 			return err
 		}
@@ -83,9 +83,12 @@ func (in *interpreter) interpret(ctx context.Context, limit int) (claimed []pend
 			s.End()
 		}
 	}()
-	err = in.store.db.InTx(ctx, func(tx pgx.Tx) error {
-		if claimed, err = claimPending(ctx, tx, limit); err != nil || len(claimed) == 0 {
+	err = in.store.db.InTx(ctx, "interpret", func(tx pgx.Tx) error {
+		if claimed, err = claimPending(ctx, tx, limit); err != nil {
 			return err
+		}
+		if len(claimed) == 0 {
+			return pg.ErrNothing
 		}
 		readings := make([]*reading, len(claimed))
 		for i, p := range claimed {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after
@@ -97,7 +98,7 @@ func (l *mllpListener) converse(ctx context.Context, conn net.Conn) {
 			return
 		}
 		_ = conn.SetWriteDeadline(time.Now().Add(replyTimeout))
-		if _, err := conn.Write(hl7.Frame(reply)); err != nil {
+		if err := failpoint.Do(unit, "door.answer", func() error { _, err := conn.Write(hl7.Frame(reply)); return err }); err != nil {
 			return // the message is stored; the sender will send it again and be answered then
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -129,7 +130,7 @@ func (r *receiver) storeAll(ctx context.Context, batch []*inbound) []error {
 func (r *receiver) storeTogether(ctx context.Context, batch []*inbound) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err := r.store.insertInbound(ctx, batch)
+	err := failpoint.Do(ctx, "door.store", func() error { return r.store.insertInbound(ctx, batch) })
 	if err == nil {
 		r.pending.Raise()
 	}

@@ -128,7 +128,7 @@ func (s *server) GetPeople(ctx context.Context, req *dischargev1.GetPeopleReques
 		}
 	}
 	resp := &dischargev1.GetPeopleResponse{People: map[string]*dischargev1.Person{}}
-	err = s.store.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.store.db.InTx(ctx, "read-people", func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT spell_id, person FROM person WHERE spell_id = ANY($1)`, ids)
 		if err != nil {
 			return fmt.Errorf("read people: %w", err)

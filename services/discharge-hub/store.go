@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,8 +30,7 @@ func (s *store) insertInbound(ctx context.Context, batch []*inbound) error {
 	received, accepted := make([]time.Time, n), make([]bool, n)
 	var traced trace.Span
 	for i, m := range batch {
-		// PostgreSQL's text holds no NUL; the body, which does, is bytes.
-		feeds[i], formats[i], controls[i] = m.Feed, string(m.Format), string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(m.ControlID), []byte{0}, nil), nil))
+		feeds[i], formats[i], controls[i] = m.Feed, string(m.Format), storedControlID(m.ControlID)
 		digests[i], bodies[i], traces[i] = m.digest[:], m.Body, event.Traceparent(m.Span.SpanContext())
 		received[i], accepted[i] = m.receivedAt, m.Accepted
 		if traced == nil && m.Span.IsRecording() {
@@ -53,6 +53,16 @@ func (s *store) insertInbound(ctx context.Context, batch []*inbound) error {
 		return fmt.Errorf("store messages: %w", err)
 	}
 	return nil
+}
+
+// longControlID is how much of a control id is kept for finding it, in bytes: HL7 v2 allows 199 characters, an index of PostgreSQL refuses
+// some thousands.
+const longControlID = 800
+
+// storedControlID makes of a control id what a column and its index take. The body keeps all of it, as bytes.
+func storedControlID(id string) string {
+	id = strings.ReplaceAll(id, "\x00", "") // PostgreSQL's text holds no NUL
+	return strings.ToValidUTF8(id[:min(len(id), longControlID)], "")
 }
 
 // pendingMessage is a stored message that waits for interpretation.

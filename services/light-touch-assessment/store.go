@@ -34,7 +34,7 @@ type command struct {
 
 // request opens the assessment of a spell, or returns the one that exists.
 func (s *store) request(ctx context.Context, cmd command, spell uuid.UUID, set assessment.QuestionSet) (a assessment.Assessment, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "assessment.request", func(tx pgx.Tx) error {
 		if err := openAssessment(ctx, tx); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *store) request(ctx context.Context, cmd command, spell uuid.UUID, set a
 func (s *store) decide(ctx context.Context, cmd command, spell uuid.UUID,
 	decision func(assessment.Assessment) (assessment.Assessment, error),
 ) (a assessment.Assessment, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "assessment.decide", func(tx pgx.Tx) error {
 		held, err := load(ctx, tx, []uuid.UUID{spell}, forUpdate)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func (s *store) decide(ctx context.Context, cmd command, spell uuid.UUID,
 
 // get returns the assessment of a spell.
 func (s *store) get(ctx context.Context, spell uuid.UUID) (a assessment.Assessment, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "assessment.read", func(tx pgx.Tx) error {
 		held, err := load(ctx, tx, []uuid.UUID{spell}, forShare)
 		if err == nil && len(held) == 0 {
 			return errNotRequested

@@ -33,7 +33,7 @@ type command struct {
 
 // publish states what a provider offers.
 func (s *store) publish(ctx context.Context, cmd command, id uuid.UUID, provider string, o reablement.Offer) (c reablement.Capacity, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "capacity.publish", func(tx pgx.Tx) error {
 		if c, err = lockCapacity(ctx, tx, id); err != nil && !errors.Is(err, reablement.NoSuchCapacity) {
 			return err
 		}
@@ -54,7 +54,7 @@ func (s *store) publish(ctx context.Context, cmd command, id uuid.UUID, provider
 
 // request states a need, or returns the one that exists.
 func (s *store) request(ctx context.Context, cmd command, wanted reablement.Need) (n reablement.Need, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "need.request", func(tx pgx.Tx) error {
 		if err := openNeed(ctx, tx); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *store) request(ctx context.Context, cmd command, wanted reablement.Need
 
 // hold takes a slot of a capacity for a need.
 func (s *store) hold(ctx context.Context, cmd command, spell, capacity uuid.UUID, by string, holdFor time.Duration) (n reablement.Need, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "need.hold", func(tx pgx.Tx) error {
 		was, err := lockNeed(ctx, tx, spell)
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (s *store) hold(ctx context.Context, cmd command, spell, capacity uuid.UUID
 func (s *store) decide(ctx context.Context, cmd command, spell uuid.UUID,
 	decision func(reablement.Need, reablement.Capacity) (reablement.Need, error),
 ) (n reablement.Need, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "need.decide", func(tx pgx.Tx) error {
 		was, err := lockNeed(ctx, tx, spell)
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ const sweepBatch = 500
 // sweep frees the slots whose time has run out: of holds that nobody accepted, and of services whose planned last day is over. Needs that
 // somebody is changing are left for the next sweep. It returns how many slots it freed.
 func (s *store) sweep(ctx context.Context, now time.Time) (freed int, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "need.sweep", func(tx pgx.Tx) error {
 		needs, err := queryNeeds(ctx, tx, `WHERE spell_id IN (SELECT spell_id FROM slot WHERE until <= $1 ORDER BY until LIMIT $2)
 			ORDER BY spell_id FOR UPDATE SKIP LOCKED`, now, sweepBatch)
 		if err != nil {
@@ -152,7 +152,9 @@ func (s *store) sweep(ctx context.Context, now time.Time) (freed int, err error)
 				over = append(over, change{from: n, to: n, actor: "service:" + name, action: "need.free-slot"})
 			}
 		}
-		freed = len(expired) + len(over)
+		if freed = len(expired) + len(over); freed == 0 {
+			return pg.ErrNothing
+		}
 		if err := freeSlots(ctx, tx, append(over, expired...)); err != nil {
 			return err
 		}
@@ -188,7 +190,7 @@ const findLimit = 100
 
 // get returns the need of a spell.
 func (s *store) get(ctx context.Context, spell uuid.UUID) (n reablement.Need, err error) {
-	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+	err = s.db.InTx(ctx, "need.read", func(tx pgx.Tx) error {
 		held, err := loadNeeds(ctx, tx, []uuid.UUID{spell}, withoutLock)
 		if err == nil && len(held) == 0 {
 			return errNoNeed

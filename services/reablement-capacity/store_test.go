@@ -132,7 +132,7 @@ func TestTheSweeperLeavesWhatSomebodyIsChanging(t *testing.T) {
 	s := newStore(t)
 	spell := s.held(t, s.offered(t, 1))
 	later := morning.Add(3 * time.Hour)
-	if err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+	if err := s.db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 		if _, err := lockNeed(t.Context(), tx, spell); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func TestTheDatabaseRefusesASecondHolderOfASlotByItself(t *testing.T) {
 		"more slots than are offered": `INSERT INTO slot (capacity_id, slots, number, spell_id) SELECT $1, 3, 3, $2 WHERE $3::uuid IS NOT NULL`,
 		"fewer slots than are taken":  `UPDATE capacity SET slots = 1 WHERE id = $1 AND $2::uuid IS NOT NULL AND $3::uuid IS NOT NULL`,
 	} {
-		err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+		err := s.db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 			if _, err := tx.Exec(t.Context(), `DELETE FROM slot WHERE spell_id = $1`, third); err != nil {
 				return err
 			}
@@ -171,10 +171,10 @@ func TestTheDatabaseRefusesASecondHolderOfASlotByItself(t *testing.T) {
 			t.Errorf("%s: %v, want a violated constraint", name, err)
 		}
 	}
-	if err := s.db.InTx(t.Context(), func(tx pgx.Tx) error { return takeSlot(t.Context(), tx, capacity, third, nil) }); !pg.IsData(err) {
+	if err := s.db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return takeSlot(t.Context(), tx, capacity, third, nil) }); !pg.IsData(err) {
 		t.Errorf("taking a slot when none is free: %v, want a violated constraint", err)
 	}
-	if err := s.db.InTx(t.Context(), func(tx pgx.Tx) error { return takeSlot(t.Context(), tx, capacity, second, nil) }); !pg.IsData(err) {
+	if err := s.db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return takeSlot(t.Context(), tx, capacity, second, nil) }); !pg.IsData(err) {
 		t.Errorf("taking a second slot for somebody: %v, want a violated constraint", err)
 	}
 }

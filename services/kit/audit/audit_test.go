@@ -24,12 +24,12 @@ func TestEntriesAreKeptWithTheirTransactionAndNotWithout(t *testing.T) {
 	traced := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
 	entry := audit.Entry{At: at, Actor: "person:7", Action: "task.take", Record: record, Detail: "team=CLS-GRAYS", Trace: traced}
 	refused := errors.New("refused")
-	if err := db.InTx(t.Context(), func(tx pgx.Tx) error { return errors.Join(audit.Append(t.Context(), tx, entry), refused) }); !errors.Is(err, refused) {
+	if err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return errors.Join(audit.Append(t.Context(), tx, entry), refused) }); !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
 	untraced := entry
 	untraced.Trace = trace.SpanContext{}
-	if err := db.InTx(t.Context(), func(tx pgx.Tx) error { return audit.Append(t.Context(), tx, entry, untraced) }); err != nil {
+	if err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return audit.Append(t.Context(), tx, entry, untraced) }); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := db.Pool.Query(t.Context(), `SELECT concat_ws(' ', seq > 0, to_char(at, 'YYYY-MM-DD HH24:MI'), actor, action, record = $1, detail, '[' || trace_id || ']') FROM audit ORDER BY seq`, record)

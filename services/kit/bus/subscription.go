@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // Delivery is one message brought by a subscription.
@@ -62,12 +63,16 @@ func (s *Subscription) Fetch(ctx context.Context, max int) ([]Delivery, error) {
 	if err := s.ensure(ctx); err != nil {
 		return nil, err
 	}
-	var taken []Delivery
 	wait := time.NewTimer(fetchWait)
 	defer wait.Stop()
 	select {
-	case m := <-s.flow.messages:
-		taken = append(taken, delivery(m))
+	case first := <-s.flow.messages:
+		var taken []Delivery
+		err := failpoint.Do(ctx, "bus.fetch", func() error { taken = s.take(first, max); return nil })
+		if err != nil {
+			return nil, err
+		}
+		return taken, nil
 	case err := <-s.flow.broken:
 		// What was sent and not taken is sent again after its time.
 		close(s.flow.dropped)
@@ -79,15 +84,20 @@ func (s *Subscription) Fetch(ctx context.Context, max int) ([]Delivery, error) {
 	case <-wait.C:
 		return nil, nil
 	}
+}
+
+// take returns the first message and what has come after it, at most max.
+func (s *Subscription) take(first jetstream.Msg, max int) []Delivery {
+	taken := []Delivery{delivery(first)}
 	for len(taken) < max {
 		select {
 		case m := <-s.flow.messages:
 			taken = append(taken, delivery(m))
 		default:
-			return taken, nil
+			return taken
 		}
 	}
-	return taken, nil
+	return taken
 }
 
 // ensure finds or makes the stream and the durable consumer. The consumer makes the stream too, so that services start in any order.

@@ -55,7 +55,7 @@ func TestHopsAreToldInTheOrderInWhichTheyHappened(t *testing.T) {
 	bring(spell, 2)
 	bring(other, 1)
 	now = at(4)
-	if err := db.InTx(t.Context(), func(tx pgx.Tx) error {
+	if err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 		_, err := outbox.Save(t.Context(), tx, now, []event.Event{{Type: "homeward.test.answer.v1", ID: spell, Key: spell, OccurredAt: now, Data: []byte("x"), Trace: traced}})
 		return err
 	}); err != nil {

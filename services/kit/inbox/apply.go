@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
@@ -89,11 +90,14 @@ func (in *Inbox) Apply(ctx context.Context, events []event.Event) error {
 func isContent(err error) bool { return errors.Is(err, ErrPoison) || pg.IsData(err) }
 
 func (in *Inbox) applyInTx(ctx context.Context, events []event.Event) error {
-	return in.DB.InTx(ctx, func(tx pgx.Tx) error {
+	return in.DB.InTx(ctx, "inbox", func(tx pgx.Tx) error {
 		now := in.Now()
 		fresh, err := in.fence(ctx, tx, now, events)
-		if err != nil || len(fresh) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(fresh) == 0 {
+			return pg.ErrNothing
 		}
 		return in.handle(ctx, tx, now, fresh)
 	})
@@ -156,12 +160,14 @@ func (in *Inbox) fence(ctx context.Context, tx pgx.Tx, now time.Time, events []e
 
 func (in *Inbox) bury(ctx context.Context, e event.Event, cause error) error {
 	now := in.Now()
-	_, err := in.DB.Pool.Exec(ctx, `
-		INSERT INTO dead_letter AS d (id, type, key, epoch, version, data, error, attempts, first_at, last_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)
-		ON CONFLICT (id, type, epoch, version) DO UPDATE SET error = excluded.error, attempts = d.attempts + 1, last_at = excluded.last_at`,
-		e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, Storable(cause.Error()), now)
-	if err != nil {
+	if err := failpoint.Do(ctx, "inbox.bury", func() error {
+		_, err := in.DB.Pool.Exec(ctx, `
+			INSERT INTO dead_letter AS d (id, type, key, epoch, version, data, error, attempts, first_at, last_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)
+			ON CONFLICT (id, type, epoch, version) DO UPDATE SET error = excluded.error, attempts = d.attempts + 1, last_at = excluded.last_at`,
+			e.ID, e.Type, e.Key, e.Epoch, e.Version, e.Data, Storable(cause.Error()), now)
+		return err
+	}); err != nil {
 		return fmt.Errorf("bury event: %w", err)
 	}
 	in.Log.ErrorContext(ctx, "event buried: it could not be applied and waits for a person", "type", e.Type, "id", e.ID, "epoch", e.Epoch,

@@ -2,10 +2,12 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/homeward-care/homeward/services/kit/bus"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // consumeBatch bounds how many events one transaction applies.
@@ -37,13 +39,17 @@ func (c *Consumer) Step(ctx context.Context) (bool, error) {
 		events = append(events, d.Event)
 	}
 	if err := c.Inbox.Apply(ctx, events); err != nil {
+		return false, errors.Join(err, each(ctx, "inbox.retry", deliveries, func(d bus.Delivery) { d.Retry(retryAfter) }))
+	}
+	return len(deliveries) == consumeBatch, each(ctx, "inbox.ack", deliveries, func(d bus.Delivery) { d.Ack() })
+}
+
+// each tells the bus the same of all deliveries.
+func each(ctx context.Context, point string, deliveries []bus.Delivery, do func(bus.Delivery)) error {
+	return failpoint.Do(ctx, point, func() error {
 		for _, d := range deliveries {
-			d.Retry(retryAfter)
+			do(d)
 		}
-		return false, err
-	}
-	for _, d := range deliveries {
-		d.Ack()
-	}
-	return len(deliveries) == consumeBatch, nil
+		return nil
+	})
 }

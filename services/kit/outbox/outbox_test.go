@@ -35,7 +35,7 @@ func snapshot(id uuid.UUID, data string) event.Event {
 
 func save(t testing.TB, db *pg.DB, events ...event.Event) (saved []event.Event) {
 	t.Helper()
-	if err := db.InTx(context.Background(), func(tx pgx.Tx) (err error) {
+	if err := db.InTx(context.Background(), "test", func(tx pgx.Tx) (err error) {
 		saved, err = outbox.Save(context.Background(), tx, now, events)
 		return err
 	}); err != nil {
@@ -99,7 +99,7 @@ func TestSaveTellsEachSnapshotItsOwnVersion(t *testing.T) {
 func TestRolledBackSaveLeavesNoVersionAndNothingToSend(t *testing.T) {
 	db := database(t)
 	refused := errors.New("refused")
-	if err := db.InTx(t.Context(), func(tx pgx.Tx) error {
+	if err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 		_, err := outbox.Save(t.Context(), tx, now, []event.Event{snapshot(aggregate(1), "x")})
 		return errors.Join(err, refused)
 	}); !errors.Is(err, refused) {
@@ -125,7 +125,7 @@ func TestSavesOfTheSameAggregatesInAnyOrderDoNotBlockEachOther(t *testing.T) {
 				if w%2 == 0 {
 					events[0], events[2] = events[2], events[0]
 				}
-				err = errors.Join(err, db.InTx(context.Background(), func(tx pgx.Tx) error {
+				err = errors.Join(err, db.InTx(context.Background(), "test", func(tx pgx.Tx) error {
 					_, err := outbox.Save(context.Background(), tx, now, events)
 					return err
 				}))
@@ -147,7 +147,7 @@ func TestCurrentReturnsEachSnapshotWhole(t *testing.T) {
 	db := database(t)
 	save(t, db, snapshot(aggregate(1), "longer than the other"), snapshot(aggregate(2), "short"))
 	var got map[uuid.UUID][]byte
-	if err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
+	if err := db.InTx(t.Context(), "test", func(tx pgx.Tx) (err error) {
 		got, err = outbox.Current(t.Context(), tx, []uuid.UUID{aggregate(1), aggregate(2), aggregate(3)})
 		return err
 	}); err != nil {

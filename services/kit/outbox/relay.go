@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
@@ -58,12 +59,18 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 			r.Close()
 		}
 	}()
-	batch, err := r.read(ctx)
+	var batch unsent
+	err := failpoint.Do(ctx, "relay.read", func() (err error) { batch, err = r.read(ctx); return err })
 	if err != nil || len(batch.events) == 0 {
 		return false, err
 	}
 	spans := r.startSpans(ctx, batch.events)
-	results := r.Publish(ctx, batch.events)
+	results := make([]error, len(batch.events))
+	if err := failpoint.Do(ctx, "relay.publish", func() error { results = r.Publish(ctx, batch.events); return nil }); err != nil {
+		for i := range results {
+			results[i] = err
+		}
+	}
 	var failure error
 	failures := 0
 	for i, err := range results {
@@ -87,13 +94,14 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 		}
 	}
 	if len(sent) > 0 {
-		if _, err := r.session.Exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent); err != nil {
+		if err := failpoint.Do(ctx, "relay.mark-sent", func() error { return r.exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent) }); err != nil {
 			return true, fmt.Errorf("mark outbox sent: %w", err)
 		}
 	}
 	if len(failed) > 0 {
-		if _, err := r.session.Exec(ctx, `UPDATE outbox_unsent SET attempts = attempts + 1, last_error = $2 WHERE seq = ANY($1)`,
-			failed, failure.Error()); err != nil {
+		if err := failpoint.Do(ctx, "relay.mark-failed", func() error {
+			return r.exec(ctx, `UPDATE outbox_unsent SET attempts = attempts + 1, last_error = $2 WHERE seq = ANY($1)`, failed, failure.Error())
+		}); err != nil {
 			return true, fmt.Errorf("mark outbox failed: %w", err)
 		}
 		return true, fmt.Errorf("publish %d of %d events: %w", failures, len(batch.events), failure)
@@ -131,6 +139,11 @@ func (r *Relay) read(ctx context.Context) (unsent, error) {
 		return unsent{}, fmt.Errorf("read outbox: %w", err)
 	}
 	return batch, nil
+}
+
+func (r *Relay) exec(ctx context.Context, sql string, args ...any) error {
+	_, err := r.session.Exec(ctx, sql, args...)
+	return err
 }
 
 // Close gives the lock back, so that another relay need not wait until the server notices that the session is gone.

@@ -217,7 +217,7 @@ func TestCrashBetweenPublishingAndMarkingSendsTheSameEventAgain(t *testing.T) {
 
 func resend(t testing.TB, db *pg.DB, ids ...uuid.UUID) {
 	t.Helper()
-	if err := db.InTx(context.Background(), func(tx pgx.Tx) error { return outbox.Resend(context.Background(), tx, ids) }); err != nil {
+	if err := db.InTx(context.Background(), "test", func(tx pgx.Tx) error { return outbox.Resend(context.Background(), tx, ids) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 //go:embed migrations/*.sql
@@ -53,7 +55,8 @@ func migrateSet(ctx context.Context, db *sql.DB, table string, files fs.FS, log 
 	if err != nil {
 		return err
 	}
-	results, err := p.Up(ctx)
+	var results []*goose.MigrationResult
+	err = failpoint.Do(ctx, "migrate", func() (err error) { results, err = p.Up(ctx); return err })
 	for _, r := range results {
 		if r.Error == nil {
 			log.InfoContext(ctx, "migration applied", "table", table, "file", r.Source.Path)

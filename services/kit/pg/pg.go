@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // Hooks let a test stand at every boundary with the database. The zero value does nothing.
@@ -107,9 +109,12 @@ func (db *DB) Close() { db.Pool.Close() }
 // rollbackLimit cuts off a rollback that hangs; the connection is closed then, which rolls back too.
 const rollbackLimit = 5 * time.Second
 
-// InTx runs f in a transaction. An error from f rolls back. An error from the commit leaves the outcome unknown: what f does must be
-// safe to repeat.
-func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+// ErrNothing is what a transaction's function returns when it found nothing to do.
+var ErrNothing = errors.New("nothing to commit")
+
+// InTx runs f in a transaction that goes by the given name. An error from f rolls back; ErrNothing does too, and is none. An error from the
+// commit leaves the outcome unknown: what f does must be safe to repeat.
+func (db *DB) InTx(ctx context.Context, name string, f func(tx pgx.Tx) error) error {
 	tx, err := db.Pool.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -119,10 +124,12 @@ func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 		defer cancel()
 		_ = tx.Rollback(ctx) // does nothing after the commit
 	}()
-	if err := f(tx); err != nil {
+	if err := f(tx); errors.Is(err, ErrNothing) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
+	if err := failpoint.Do(ctx, name+".commit", func() error { return tx.Commit(ctx) }); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if db.hooks.Committed != nil {

@@ -48,12 +48,20 @@ func notes(t *testing.T, db *pg.DB) (n int) {
 
 func TestTransactionCommitsOrLeavesNothing(t *testing.T) {
 	db, _ := open(t, pg.Hooks{})
-	if err := db.InTx(t.Context(), note("kept")); err != nil {
+	if err := db.InTx(t.Context(), "test", note("kept")); err != nil {
 		t.Fatal(err)
 	}
 	refused := errors.New("refused")
-	err := db.InTx(t.Context(), func(tx pgx.Tx) error { return errors.Join(note("gone")(tx), refused) })
+	err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return errors.Join(note("gone")(tx), refused) })
 	if !errors.Is(err, refused) || notes(t, db) != 1 {
+		t.Errorf("error %v, %d notes", err, notes(t, db))
+	}
+}
+
+func TestATransactionThatFoundNothingIsNoErrorAndLeavesNothing(t *testing.T) {
+	db, _ := open(t, pg.Hooks{})
+	err := db.InTx(t.Context(), "test", func(tx pgx.Tx) error { return errors.Join(note("gone")(tx), pg.ErrNothing) })
+	if err != nil || notes(t, db) != 0 {
 		t.Errorf("error %v, %d notes", err, notes(t, db))
 	}
 }
@@ -62,7 +70,7 @@ func TestPanicInATransactionLeavesNothingAndNoConnectionInUse(t *testing.T) {
 	db, _ := open(t, pg.Hooks{})
 	func() {
 		defer func() { _ = recover() }()
-		_ = db.InTx(t.Context(), func(tx pgx.Tx) error {
+		_ = db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 			_ = note("gone")(tx)
 			panic("broken")
 		})
@@ -81,7 +89,7 @@ func TestHookKeepsAStatementFromBeingSent(t *testing.T) {
 				}
 				return nil
 			}})
-			if err := db.InTx(t.Context(), note("x")); err == nil {
+			if err := db.InTx(t.Context(), "test", note("x")); err == nil {
 				t.Error("the caller was not told")
 			}
 			if n := notes(t, plain); n != 0 {
@@ -101,7 +109,7 @@ func TestHookCanHoldACommitWhileOthersLook(t *testing.T) {
 		return nil
 	}})
 	done := make(chan error)
-	go func() { done <- db.InTx(context.WithoutCancel(t.Context()), note("x")) }()
+	go func() { done <- db.InTx(context.WithoutCancel(t.Context()), "test", note("x")) }()
 	<-reached
 	if n := notes(t, plain); n != 0 {
 		t.Errorf("%d notes before the commit", n)
@@ -115,7 +123,7 @@ func TestHookCanHoldACommitWhileOthersLook(t *testing.T) {
 func TestCommitWhoseReplyIsLostHasHappenedAndIsAnError(t *testing.T) {
 	lost := errors.New("reply lost")
 	db, plain := open(t, pg.Hooks{Committed: func(context.Context) error { return lost }})
-	if err := db.InTx(t.Context(), note("x")); !errors.Is(err, lost) || notes(t, plain) != 1 {
+	if err := db.InTx(t.Context(), "test", note("x")); !errors.Is(err, lost) || notes(t, plain) != 1 {
 		t.Errorf("error %v, %d notes", err, notes(t, plain))
 	}
 }
@@ -129,7 +137,7 @@ func TestRollbackThatHangsIsCutOff(t *testing.T) {
 		return nil
 	}})
 	refused := errors.New("refused")
-	if err := db.InTx(t.Context(), func(pgx.Tx) error { return refused }); !errors.Is(err, refused) {
+	if err := db.InTx(t.Context(), "test", func(pgx.Tx) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -144,7 +152,7 @@ func TestSessionsCountTimeInUTC(t *testing.T) {
 
 func TestDataIsWhatNoRepetitionMends(t *testing.T) {
 	db, _ := open(t, pg.Hooks{})
-	if err := db.InTx(t.Context(), note("x")); err != nil {
+	if err := db.InTx(t.Context(), "test", note("x")); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -14,6 +14,7 @@ import (
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 )
 
@@ -130,8 +131,8 @@ type position struct {
 // comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns where the page ended, and whether it
 // was the last.
 func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last position, done bool, err error) {
-	page, err := w.Source.ListVersions(ctx, req)
-	if err != nil {
+	var page *opsv1.ListVersionsResponse
+	if err := failpoint.Do(ctx, "reconcile.list", func() (err error) { page, err = w.Source.ListVersions(ctx, req); return err }); err != nil {
 		return last, false, fmt.Errorf("walk %s: %w", w.Type, err)
 	}
 	versions := page.GetVersions()
@@ -153,7 +154,7 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 		if err != nil {
 			return last, false, err
 		}
-		if err := w.Inbox.Apply(ctx, events); err != nil {
+		if err := failpoint.Do(ctx, "reconcile.apply", func() error { return w.Inbox.Apply(ctx, events) }); err != nil {
 			return last, false, fmt.Errorf("apply snapshots of %s: %w", w.Type, err)
 		}
 		w.Repaired += int64(len(events))
@@ -163,8 +164,11 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 }
 
 func (w *Walker) fetch(ctx context.Context, ids []string) ([]event.Event, error) {
-	got, err := w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: ids})
-	if err != nil {
+	var got *opsv1.GetSnapshotsResponse
+	if err := failpoint.Do(ctx, "reconcile.get", func() (err error) {
+		got, err = w.Source.GetSnapshots(ctx, &opsv1.GetSnapshotsRequest{Type: w.Type, Ids: ids})
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("fetch snapshots of %s: %w", w.Type, err)
 	}
 	return Events(got.GetSnapshots())

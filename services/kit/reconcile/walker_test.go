@@ -100,7 +100,7 @@ func (e *edge) save(t *testing.T, from, to int) {
 	for n := from; n <= to; n++ {
 		events = append(events, event.Event{Type: thing, ID: aggregate(n), Key: aggregate(n), OccurredAt: e.now, Data: []byte("x")})
 	}
-	if err := e.producer.InTx(t.Context(), func(tx pgx.Tx) error {
+	if err := e.producer.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 		_, err := outbox.Save(t.Context(), tx, e.now, events)
 		return err
 	}); err != nil {

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 )
 
@@ -143,7 +144,7 @@ func (s *Server) mapErrors(ctx context.Context, req any, info *grpc.UnaryServerI
 			err = fault.Status(fmt.Errorf("panic")).Err()
 		}
 	}()
-	resp, err = handler(ctx, req)
+	err = failpoint.Do(ctx, info.FullMethod, func() (err error) { resp, err = handler(ctx, req); return err })
 	if err == nil {
 		return resp, nil
 	}

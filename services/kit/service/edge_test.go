@@ -68,7 +68,7 @@ func TestWipingTheStreamInTheMiddleOfTrafficLosesNothing(t *testing.T) {
 			id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, n*(round+1)))
 			events = append(events, event.Event{Type: thing, ID: id, Key: id, OccurredAt: time.Now(), Data: fmt.Append(nil, round)})
 		}
-		if err := producer.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := producer.InTx(t.Context(), "test", func(tx pgx.Tx) error {
 			_, err := outbox.Save(t.Context(), tx, time.Now(), event.Newest(events))
 			return err
 		}); err != nil {

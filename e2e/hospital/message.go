@@ -1,0 +1,49 @@
+// Package hospital is a hospital as seen from outside: it writes HL7 v2 messages and sends them over MLLP like an integration engine. It
+// speaks HL7 by the standard's text alone and imports nothing of the services, so that no mistake of the hub's own code can hide in it.
+package hospital
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// Message is an HL7 v2 message by fields, as `PV1-45` to the encoded field.
+type Message map[string]string
+
+// Null is HL7's explicit null: what was known is wrong and is to be forgotten.
+const Null = `""`
+
+// segments are those that an ADT message may have here, in their order.
+var segments = []string{"MSH", "EVN", "PID", "PD1", "NK1", "PV1", "PV2"}
+
+// Encode writes the message. What the map does not hold is empty; a segment without fields is left out. It panics at a path that names
+// no field, such as `PV1-x`.
+func (m Message) Encode() []byte {
+	var out bytes.Buffer
+	for _, segment := range segments {
+		var fields []string
+		for path, value := range m {
+			name, number, _ := strings.Cut(path, "-")
+			if name != segment || value == "" {
+				continue
+			}
+			n, err := strconv.Atoi(number)
+			if err != nil || n < 1 {
+				panic("no such field: " + path)
+			}
+			for len(fields) < n {
+				fields = append(fields, "")
+			}
+			fields[n-1] = value
+		}
+		if segment == "MSH" {
+			// MSH-1 is the separator itself, MSH-2 the other delimiters.
+			fields = append([]string{`^~\&`}, fields[2:]...)
+		}
+		if len(fields) > 0 {
+			out.WriteString(segment + "|" + strings.Join(fields, "|") + "\r")
+		}
+	}
+	return out.Bytes()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	reablementv1 "github.com/homeward-care/homeward/proto/gen/homeward/reablement/v1"
@@ -44,7 +45,7 @@ type journey struct {
 	t        *testing.T
 	p        *platform
 	script   *script
-	hospital *hospital
+	hospital *hospital.Connection
 	sent     map[string]sent
 	newest   string // control id
 	asked    bool   // somebody asked for an assessment or reablement
@@ -52,11 +53,11 @@ type journey struct {
 
 func newJourney(t *testing.T, p *platform) *journey {
 	t.Helper()
-	h, err := connect(p.MLLP)
+	h, err := hospital.Connect(p.MLLP)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(h.close)
+	t.Cleanup(h.Close)
 	return &journey{t: t, p: p, script: newScript(""), hospital: h, sent: map[string]sent{}}
 }
 
@@ -100,7 +101,7 @@ func (j *journey) deliver(s sent) []string {
 		}
 		return []string{"stored"}
 	}
-	code, text, err := j.hospital.send(s.hl7)
+	code, text, err := j.hospital.Send(s.hl7)
 	if err != nil {
 		j.t.Fatal(err)
 	}

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
 )
 
 // TestManyMessagesOnOneConnectionAndOn32 sends whole visits one after another, then from 32 wards at once.
 func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
 	tr := &traffic{want: map[string]expected{}}
-	visit := func(s *sender, n int) error {
+	visit := func(s *hospital.Sender, n int) error {
 		name, messages, want := visitOf(n)
 		for _, m := range messages {
 			identifiers.addMessage(m)
-			if err := s.sendUntilAccepted(t.Context(), m.encode()); err != nil {
+			if err := s.SendUntilAccepted(t.Context(), m.Encode()); err != nil {
 				return err
 			}
 		}
@@ -23,8 +25,8 @@ func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
 		tr.want[name] = want
 		return nil
 	}
-	one := &sender{addr: shared.MLLP}
-	defer one.close()
+	one := &hospital.Sender{Addr: shared.MLLP}
+	defer one.Close()
 	for n := range 100 {
 		if err := visit(one, n); err != nil {
 			t.Fatal(err)
@@ -33,8 +35,8 @@ func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
 	errs := make(chan error)
 	for c := range 32 {
 		go func() {
-			s := &sender{addr: shared.MLLP}
-			defer s.close()
+			s := &hospital.Sender{Addr: shared.MLLP}
+			defer s.Close()
 			var err error
 			for n := range 10 {
 				err = errors.Join(err, visit(s, 1000+c*10+n))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	reablementv1 "github.com/homeward-care/homeward/proto/gen/homeward/reablement/v1"
@@ -141,8 +142,8 @@ func (tr *traffic) begin(t *testing.T, p *platform, connections int) *traffic {
 
 // send is one hospital's connection: it admits and discharges, and cancels every fifth discharge for another one.
 func (tr *traffic) send(ctx context.Context, p *platform) error {
-	s := &sender{addr: p.MLLP}
-	defer s.close()
+	s := &hospital.Sender{Addr: p.MLLP}
+	defer s.Close()
 	for ctx.Err() == nil {
 		tr.mu.Lock()
 		n := tr.sent
@@ -152,7 +153,7 @@ func (tr *traffic) send(ctx context.Context, p *platform) error {
 		for _, m := range messages {
 			// What is begun is finished, as a hospital's queue would: only then is it expected.
 			tr.people.addMessage(m)
-			if err := s.sendUntilAccepted(context.WithoutCancel(ctx), m.encode()); err != nil {
+			if err := s.SendUntilAccepted(context.WithoutCancel(ctx), m.Encode()); err != nil {
 				return err
 			}
 			tr.accepted.Add(1)
@@ -167,18 +168,18 @@ func (tr *traffic) send(ctx context.Context, p *platform) error {
 		}
 		time.Sleep(10 * time.Millisecond) // a busy hospital, not a benchmark
 	}
-	tr.resent.Add(int64(s.resent))
+	tr.resent.Add(int64(s.Resent))
 	return nil
 }
 
 // visitOf is the nth visit: its messages, and what must become of it.
-func visitOf(n int) (visit string, messages []message, want expected) {
+func visitOf(n int) (visit string, messages []hospital.Message, want expected) {
 	home := homes[n%len(homes)]
 	visit = fmt.Sprintf("LOST%05d", n)
 	left := time.Date(2026, 3, 1+n%60, 9+n%9, n%60, 0, 0, london)
 	at := func(d time.Duration) string { return left.Add(d).Format("20060102150405") }
-	build := func(trigger, id string, recorded time.Duration, discharged string) message {
-		return message{
+	build := func(trigger, id string, recorded time.Duration, discharged string) hospital.Message {
+		return hospital.Message{
 			"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-7": at(recorded), "MSH-9": "ADT^" + trigger, "MSH-10": visit + id, "MSH-11": "P", "MSH-12": "2.4",
 			"EVN-1": trigger, "EVN-2": at(recorded),
 			"PID-3": fmt.Sprintf("QL%05d^^^RAJ^PI", n%20), "PID-5": "LOSTWITHIELLE^LANCELOTTA", "PID-7": "19330303",
@@ -186,7 +187,7 @@ func visitOf(n int) (visit string, messages []message, want expected) {
 			"PV1-2": "I", "PV1-19": visit, "PV1-36": "1", "PV1-37": "19", "PV1-44": at(-72 * time.Hour), "PV1-45": discharged,
 		}
 	}
-	messages = []message{build("A01", "A", -72*time.Hour, ""), build("A03", "B", 0, at(0))}
+	messages = []hospital.Message{build("A01", "A", -72*time.Hour, ""), build("A03", "B", 0, at(0))}
 	last := left
 	if n%5 == 0 {
 		last = left.AddDate(0, 0, 3)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
 )
 
 // TestAnyOrderAndDuplicationGivesTheSameOutcomes tells the journeys in which nobody but the hospital acts again, about other spells, with
@@ -108,11 +110,11 @@ func spellKey(raw []byte) string {
 // sendAll sends messages through their doors, over one connection.
 func (p *platform) sendAll(t *testing.T, all []sent) {
 	t.Helper()
-	h, err := connect(p.MLLP)
+	h, err := hospital.Connect(p.MLLP)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer h.Close()
 	for _, m := range all {
 		m.note()
 		if m.event != nil {
@@ -121,7 +123,7 @@ func (p *platform) sendAll(t *testing.T, all []sent) {
 			}
 			continue
 		}
-		if code, text, err := h.send(m.hl7); err != nil || code != "AA" {
+		if code, text, err := h.Send(m.hl7); err != nil || code != "AA" {
 			t.Fatalf("%s: %s %s %v", m.controlID, code, text, err)
 		}
 	}

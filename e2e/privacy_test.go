@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
@@ -49,7 +50,7 @@ func (p *people) add(kind string, values ...string) {
 }
 
 // addMessage takes the identifiers of PID.
-func (p *people) addMessage(m message) {
+func (p *people) addMessage(m hospital.Message) {
 	for number := range strings.SplitSeq(m["PID-3"], "~") {
 		p.add("number", strings.Split(number, "^")[0])
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 )
@@ -125,16 +126,16 @@ func tasksThatPeopleWorkedOn(t *testing.T, p *platform) map[string]bool {
 // replay sends messages without a look at what becomes of them.
 func (p *platform) replay(t *testing.T, all []sent) {
 	t.Helper()
-	h, err := connect(p.MLLP)
+	h, err := hospital.Connect(p.MLLP)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer h.Close()
 	for _, m := range all {
 		if m.event != nil {
 			_, err = p.hub.RecordEvent(t.Context(), m.event)
 		} else {
-			_, _, err = h.send(m.hl7)
+			_, _, err = h.Send(m.hl7)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 )
 
@@ -108,7 +109,7 @@ type sent struct {
 	controlID string
 	hl7       []byte                          // nil if it is
 	event     *dischargev1.RecordEventRequest // a call
-	fields    message                         // of hl7
+	fields    hospital.Message                // of hl7
 }
 
 // note takes the people in it into what is looked for in the end.
@@ -122,11 +123,11 @@ func (s sent) note() {
 // journey can be told again about other spells.
 type script struct {
 	variation string
-	fields    message
+	fields    hospital.Message
 }
 
 func newScript(variation string) *script {
-	return &script{variation, message{"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-5": "THURROCK-HUB", "MSH-6": "THURROCK", "MSH-11": "P", "MSH-12": "2.4",
+	return &script{variation, hospital.Message{"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-5": "THURROCK-HUB", "MSH-6": "THURROCK", "MSH-11": "P", "MSH-12": "2.4",
 		"PV1-2": "I"}}
 }
 
@@ -158,7 +159,7 @@ var providersNumber = regexp.MustCompile(`\^\^\^[A-Z0-9]+\^PI`)
 func (s *script) message(t *testing.T, args []string) sent {
 	t.Helper()
 	trigger, id, recorded := args[0], args[1]+s.variation, args[2]
-	m := message(maps.Clone(map[string]string(s.fields)))
+	m := hospital.Message(maps.Clone(map[string]string(s.fields)))
 	m["MSH-7"], m["MSH-9"], m["MSH-10"] = recorded, "ADT^"+trigger, id
 	m["EVN-1"], m["EVN-2"] = trigger, recorded
 	for path, value := range assigned(t, args[3:]) {
@@ -169,7 +170,7 @@ func (s *script) message(t *testing.T, args []string) sent {
 	}
 	// Each visit of a transcript is another patient's, as the provider numbers them: else their stays would look like one.
 	m["PID-3"] = providersNumber.ReplaceAllString(m["PID-3"], cmp.Or(m["PV1-19"], s.variation)+"$0")
-	return sent{controlID: id, hl7: m.encode(), fields: m}
+	return sent{controlID: id, hl7: m.Encode(), fields: m}
 }
 
 // event is a `record` line's. The people of calls have names too, so that those are looked for as well.

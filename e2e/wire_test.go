@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
 )
 
 // TestTheDoorTakesWhatIntegrationEnginesSend sends frames as they are met in the field; each is acknowledged once, in order, and becomes
@@ -37,12 +41,12 @@ func TestTheDoorTakesWhatIntegrationEnginesSend(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, err := connect(shared.MLLP)
+			conn, err := net.Dial("tcp", shared.MLLP)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer h.close()
-			if err := h.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 				t.Fatal(err)
 			}
 			size := c.pieces
@@ -50,12 +54,13 @@ func TestTheDoorTakesWhatIntegrationEnginesSend(t *testing.T) {
 				size = len(c.stream)
 			}
 			for at := 0; at < len(c.stream); at += size {
-				if _, err := h.conn.Write(c.stream[at:min(at+size, len(c.stream))]); err != nil {
+				if _, err := conn.Write(c.stream[at:min(at+size, len(c.stream))]); err != nil {
 					t.Fatal(err)
 				}
 			}
+			in := bufio.NewReader(conn)
 			for _, id := range c.ids {
-				answer, err := h.in.ReadString(0x1c)
+				answer, err := in.ReadString(0x1c)
 				if err != nil || !strings.Contains(answer, "MSA|AA|"+id+"\r") {
 					t.Fatalf("the answer to %s is %q: %v", id, answer, err)
 				}
@@ -71,15 +76,15 @@ func TestTheDoorTakesWhatIntegrationEnginesSend(t *testing.T) {
 // TestWhatIsNoMessageIsRejectedAndTheConnectionGoesOn keeps one bad message from holding up the others. Names stand where none belong: the
 // search at the end would find those that an error repeats.
 func TestWhatIsNoMessageIsRejectedAndTheConnectionGoesOn(t *testing.T) {
-	h, err := connect(shared.MLLP)
+	h, err := hospital.Connect(shared.MLLP)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer h.Close()
 	for i, raw := range []string{
 		"WIREWORTHYNGE^WILHELMYNA", "MSH|^~\\&", "MSHWIREWORTHYNGEWILHELMYNA|RAJ", "PID|1||QW7001^^^RAJ^PI||WIREWORTHYNGE^WILHELMYNA\rMSH|^~\\&|MSEPAS|RAJ",
 	} {
-		if code, text, err := h.send([]byte(raw)); err != nil || code != "AR" || text == "" {
+		if code, text, err := h.Send([]byte(raw)); err != nil || code != "AR" || text == "" {
 			t.Errorf("%d: %s %q %v", i, code, text, err)
 		}
 	}
@@ -90,7 +95,7 @@ func TestWhatIsNoMessageIsRejectedAndTheConnectionGoesOn(t *testing.T) {
 		shared.sendAll(t, []sent{s.message(t, []string{"A03", "W-" + field, "20260709120000", "PV1-19=W-" + field, odd})})
 	}
 	good := s.message(t, []string{"A03", "W-AFTER", "20260709120000", "PV1-19=W-AFTER"})
-	if code, _, err := h.send(good.hl7); err != nil || code != "AA" {
+	if code, _, err := h.Send(good.hl7); err != nil || code != "AA" {
 		t.Errorf("after them: %s %v", code, err)
 	}
 	if text, err := shared.outcome(t.Context(), "W-AFTER"); err != nil {

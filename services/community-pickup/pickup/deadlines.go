@@ -237,12 +237,12 @@ func (t Task) withdrawAll(now time.Time) Task {
 
 // withdrawUntrue withdraws what fired under an earlier schedule and proved untrue: an alarm whose moment, as it is now known, has not
 // come, or had not come when what it asks for was done. It fires again, under the new schedule, when its moment comes. So is the end of
-// a watch once a pick-up is due after all. What still holds is due from the moment that is known now, so that who replays the facts gets
+// a watch, or once a pick-up is due after all. What still holds is due from the moment that is known now, so that who replays the facts gets
 // the same notices whenever they fired; unless that moment came only after it had fired, for it must not look as if it had fired early.
 //
 // Source: design §5, "A breach that proves untrue is withdrawn by an event".
 func (t Task) withdrawUntrue(p Place, now time.Time) Task {
-	if t.Outcome != PickUpDue {
+	if t.Outcome != PickUpDue && !t.Watched {
 		return t
 	}
 	th := p.ThresholdsOn(t.DischargedOn)
@@ -260,10 +260,12 @@ func (t Task) withdrawUntrue(p Place, now time.Time) Task {
 			moment, so = t.DischargedOn.Add(th.AtRiskDay).Start(p.Zone), orAt(t.CompletedAt, so)
 		case ReablementOutlasts:
 			moment = t.DischargedOn.Add(th.ReablementWarningDay).Start(p.Zone)
+		case WatchEnded:
+			moment = t.DischargedOn.Add(th.WatchDays + 1).Start(p.Zone)
 		}
 		switch {
 		case !n.WithdrawnAt.IsZero():
-		case n.Kind == WatchEnded, n.Schedule != t.Schedule && so.Before(moment):
+		case n.Kind == WatchEnded && !t.Watched, n.Schedule != t.Schedule && so.Before(moment):
 			t.Notices[i].WithdrawnAt = now
 		case !moment.IsZero() && !moment.After(n.FiredAt):
 			t.Notices[i].DueAt = moment // it still holds, from the moment that is known now

@@ -67,6 +67,22 @@ func TestWatchedFor42DaysThenQuiet(t *testing.T) {
 	s.fires("2027-10-16T09:00", pickup.FirstContactLate, pickup.Reminder, pickup.AtRisk, pickup.Overdue)
 }
 
+func TestAWatchThatEndedTooEarlyGoesOnAndEndsAgain(t *testing.T) {
+	s := begin(t, pickup.Inputs{Spell: discharged(t, wholeHospital, at(t, "2026-08-02T12:00", 1))}, "2026-09-02T14:35")
+	s.fires("2026-09-14T00:00", pickup.WatchEnded)
+	s.spell("2026-09-15T09:00", at(t, "2026-08-12T12:00", 1))
+	if n := s.task.Notices[0]; n.WithdrawnAt.IsZero() {
+		t.Error("the person left ten days later: the end of the watch was untrue, and stands")
+	}
+	s.fires("2026-09-23T23:59")
+	s.fires("2026-09-24T00:00", pickup.WatchEnded)
+	s.spell("2026-09-25T09:00", at(t, "2026-08-11T12:00", 1))
+	if n := s.task.Notices[1]; !n.WithdrawnAt.IsZero() || !n.DueAt.Equal(moment(t, "2026-09-23T00:00")) {
+		t.Errorf("a day earlier it is as true as before, from that day: %+v", n)
+	}
+	s.fires("2027-09-15T00:00")
+}
+
 func TestOutOfAreaIsSilent(t *testing.T) {
 	s := begin(t, pickup.Inputs{Spell: discharged(t, wholeHospital, home("SE1 7"), practice("G85001"))}, "2026-09-02T14:35")
 	if at, ok := pickup.NextDeadline(s.place, *s.task); ok {

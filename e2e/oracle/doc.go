@@ -1,0 +1,28 @@
+// Package oracle says what must become of what hospitals tell, without a look at how the services find it out. It is the workload and the
+// judge of every test in which things break: random stays, and the rules written a second time.
+//
+// # What it promises
+//
+// It is independent: it imports no service and reads none of the product's data. The few practices, postcode sectors, teams and holidays
+// that it uses are written down in place.go, from the published lists. A stay carries its own truth: each message says in plain fields
+// what the hospital means and whom it is about, and the rules go by that; nobody reads the bytes back.
+//
+// It is a function: NewStay depends on its generator, number and date alone, [Expect] on the set of messages alone, not on their order
+// nor on how often each of them comes. Nothing asks a clock. So a seed names a run, and whatever part of a stay has been stored has an
+// expected outcome: exactly that part need be given.
+//
+// # How to use it
+//
+//	stay := oracle.NewStay(r, 7, leaving)                 // its Messages are in the order in which the hospital recorded them
+//	for _, told := range stay.Messages { ... }            // told.HL7 over MLLP, or told.Event over gRPC; shuffled, twice, late
+//	for _, want := range oracle.Expect(stored) {          // one for each spell, by spell id
+//		seen := oracle.SeenOf(task).With(handover)
+//		wrong = append(wrong, oracle.Check(want, seen)...)  // CheckActed where people have worked on the task
+//		wrong = append(wrong, oracle.CheckNotices(want, seen, delivered, now)...)
+//	}
+//
+// # What it leaves open
+//
+// Sentences, flags and routes in words; when things were learned of; and what depends on the moment at which people acted between two
+// messages, where [CheckActed] accepts either answer. Its rules hold for discharges from 2025 to 2028, the years of its holidays.
+package oracle

@@ -1,0 +1,271 @@
+package oracle
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
+)
+
+// Expected is what must have become of a spell.
+type Expected struct {
+	SpellID, TaskID string
+	Status          string // in-hospital, discharged, voided
+	Outcome         string // in-hospital, pick-up-due, not-due, in-another-hospital
+	Reason          string // the policy's code
+	Watched         bool   // not due, and watched for an involvement that turns up
+	Team            string // empty where nothing is to do
+	Priority        string // standard, high; empty where nothing is to do
+	Contact         string // allowed, held, stopped
+	// Discharge is how often the person was discharged, cancelled discharges included; 0 where none holds. DischargedAt is its moment.
+	Discharge                int
+	DischargedAt             time.Time
+	DischargedOn, DueOn      string    // YYYY-MM-DD in London; DueOn only where a pick-up is due
+	DueAt, FirstContactBy    time.Time // the first instants that are too late
+	ReablementEndsAfterDueOn bool
+	Exceptions               []string // open kinds, sorted, each once
+}
+
+// Care is what the other services know of a spell. The zero Care is nothing.
+type Care struct {
+	Assessment         string // requested, complete, declined-by-person
+	UnmetBeforeLeaving int
+	Reablement         string // requested, held, accepted, started
+	ReablementEndsOn   string // YYYY-MM-DD, of a service that started
+}
+
+// Expect says what must become of every spell of which the messages tell, by spell id, once exactly these are stored, in whatever order and
+// however often.
+func Expect(messages []Told) []Expected { return ExpectWith(messages, nil) }
+
+// ExpectWith is Expect where other services know something of some spells; care is by spell id.
+func ExpectWith(messages []Told, care map[string]Care) []Expected {
+	spells := map[string][]Told{}
+	firstOf := map[string]string{} // the least spell id of each stay
+	for _, m := range inOrder(messages) {
+		spells[m.SpellID] = append(spells[m.SpellID], m)
+		if key := m.stayKey(); key != "" && (firstOf[key] == "" || m.SpellID < firstOf[key]) {
+			firstOf[key] = m.SpellID
+		}
+	}
+	var all []Expected
+	for _, id := range slices.Sorted(maps.Keys(spells)) {
+		e := expect(spells[id], care[id])
+		// One stay under two keys: both tasks stay, the spell with the greater id is the hub's to look at.
+		for _, m := range spells[id] {
+			if key := m.stayKey(); key != "" && firstOf[key] != id {
+				e.Exceptions = append(e.Exceptions, "two-keys-for-one-stay")
+			}
+		}
+		slices.Sort(e.Exceptions)
+		e.Exceptions = slices.Compact(e.Exceptions)
+		all = append(all, e)
+	}
+	return all
+}
+
+// inOrder leaves out what has no effect and copies, and sorts by when the hospital recorded it; then by control id, 9 before 10.
+func inOrder(messages []Told) []Told {
+	order := slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return m.SpellID == "" })
+	digest := func(m Told) []byte { d := m.digest(); return d[:] }
+	slices.SortFunc(order, func(a, b Told) int {
+		return cmp.Or(a.Recorded.Compare(b.Recorded), cmp.Compare(len(a.ControlID), len(b.ControlID)), cmp.Compare(a.ControlID, b.ControlID),
+			bytes.Compare(digest(a), digest(b)))
+	})
+	return slices.CompactFunc(order, func(a, b Told) bool { return bytes.Equal(digest(a), digest(b)) })
+}
+
+// expect says what must become of one spell, from its messages in order.
+func expect(messages []Told, care Care) Expected {
+	e := Expected{SpellID: messages[0].SpellID, TaskID: TaskID(messages[0].SpellID), Contact: "allowed"}
+	e.Exceptions = wrongTimes(messages)
+	// A visit number that is used again stays the first person's.
+	own := ofFirstPerson(messages)
+	if len(own) < len(messages) {
+		e.Exceptions = append(e.Exceptions, "visit-number-reused")
+	}
+	c := follow(own)
+	e.Exceptions = append(e.Exceptions, c.exceptions()...)
+
+	died, unclear := death(own, c.holds)
+	switch {
+	case died:
+		e.Contact = "stopped"
+	case unclear:
+		e.Contact = "held"
+		e.Exceptions = append(e.Exceptions, "death-contradictory")
+	}
+	switch {
+	case c.voided:
+		e.Status, e.Outcome, e.Reason = "voided", "not-due", "voided"
+		return e
+	case c.holds == nil:
+		e.Status, e.Outcome, e.Reason = "in-hospital", "in-hospital", "in-hospital"
+		return e
+	}
+	e.Status, e.Discharge, e.DischargedAt = "discharged", c.number, c.holds.moment().UTC()
+	e.DischargedOn = dateOf(e.DischargedAt)
+	e.decide(own, *c.holds, died, care)
+	return e
+}
+
+// decide is the policy, first match wins.
+func (e *Expected) decide(own []Told, left leaving, died bool, care Care) {
+	p := personAt(own, left)
+	involved := p.socialCare || p.involved || care.Assessment != "" || care.Reablement != ""
+	home := residence(p.postcode, p.practice)
+	due := func(outcome, reason, team string) { e.Outcome, e.Reason, e.Team = outcome, reason, team }
+	switch {
+	case died:
+		due("not-due", "died", "")
+	case e.DischargedOn < eighteenth(p.born):
+		due("pick-up-due", "under-18", Hub)
+	case toHospital(left.destination) && involved:
+		due("in-another-hospital", "other-hospital", Hub)
+	case home == "elsewhere" && involved:
+		due("pick-up-due", "out-of-area-involved", Hub)
+	case home == "elsewhere":
+		due("not-due", "appears-out-of-area", "")
+	case home == "unclear" && involved:
+		due("pick-up-due", "residence-unclear", Hub)
+	case p.socialCare:
+		due("pick-up-due", "social-care-feed", teamOf(p.practice, left.goingTo, p.postcode))
+	case involved:
+		due("pick-up-due", "involved", teamOf(p.practice, left.goingTo, p.postcode))
+	default:
+		due("not-due", "no-social-care-involvement-known", "")
+		e.Watched = true
+	}
+	if e.Team != "" {
+		e.Priority = "standard"
+		if care.UnmetBeforeLeaving > 0 || care.Assessment == "requested" || involved && leftOnTheirOwn(left.method) {
+			e.Priority = "high"
+		}
+	}
+	if e.Outcome == "pick-up-due" {
+		e.DueAt, e.FirstContactBy = startOf(e.DischargedAt, 43), endOfWorkingDay(e.DischargedAt, 3)
+		e.DueOn = dateOf(e.DueAt.Add(-time.Hour))
+		e.ReablementEndsAfterDueOn = care.ReablementEndsOn > e.DueOn
+	}
+}
+
+// eighteenth is the day on which somebody comes of age, and sorts as dates do; nothing where the birth date is not known.
+func eighteenth(born string) string {
+	year, day, ok := strings.Cut(born, "-")
+	if n, err := strconv.Atoi(year); ok && err == nil {
+		return strconv.Itoa(n+18) + "-" + day
+	}
+	return ""
+}
+
+// toHospital: other NHS hospitals are 49 to 53, others 84 and 87 (NHS Data Dictionary, discharge destination).
+func toHospital(destination string) bool {
+	return slices.Contains([]string{"49", "50", "51", "52", "53", "84", "87"}, destination)
+}
+
+// leftOnTheirOwn: against advice 6, taken by a relative 7, either in the retired code 2 (NHS Data Dictionary, discharge method).
+func leftOnTheirOwn(method string) bool { return slices.Contains([]string{"2", "6", "7"}, method) }
+
+// wrongTimes are the exceptions of single messages: a discharge told more than a day ahead, which is not believed, or before the admission.
+func wrongTimes(messages []Told) (kinds []string) {
+	for _, m := range messages {
+		switch {
+		case m.ahead(m.Left):
+			kinds = append(kinds, "discharge-in-the-future")
+		case m.Kind == "A03" && !m.Left.IsZero() && m.Admitted.After(m.Left):
+			kinds = append(kinds, "discharge-before-admission")
+		}
+	}
+	return kinds
+}
+
+// ahead says whether a time that a discharge or an update tells is more than a day after it was recorded.
+func (m Told) ahead(at time.Time) bool {
+	return (m.Kind == "A03" || m.Kind == "A08") && at.After(m.Recorded.Add(24*time.Hour))
+}
+
+// ofFirstPerson keeps what is about the person who was recorded first. Who is not named is the one whose spell it is.
+func ofFirstPerson(messages []Told) []Told {
+	first := ""
+	return slices.DeleteFunc(slices.Clone(messages), func(m Told) bool {
+		first = cmp.Or(first, m.Person)
+		return m.Person != "" && m.Person != first
+	})
+}
+
+// person is what is known of somebody at the discharge, as told last.
+type person struct {
+	born, postcode, practice string
+	socialCare, involved     bool
+}
+
+func personAt(own []Told, left leaving) (p person) {
+	everybody, pathway := false, ""
+	for _, m := range own {
+		switch feeds[m.Feed].scope {
+		case "social-care":
+			p.socialCare = true
+		case "whole-hospital":
+			everybody = true
+		}
+		p.born, pathway = last(p.born, m.Born), last(pathway, m.Pathway)
+		p.involved = p.involved || len(m.Involved) > 0
+		// A home or practice that an update tells as taking effect after the discharge is news, and moves nobody's task.
+		if m.Kind == "A08" && m.Effective.After(left.moment()) {
+			continue
+		}
+		p.postcode = last(p.postcode, m.Postcode)
+		switch m.Practice {
+		case "V81997": // no registered practice
+			p.practice = ""
+		case "V81999": // not known
+		default:
+			p.practice = last(p.practice, m.Practice)
+		}
+	}
+	p.socialCare = p.socialCare || !everybody // whom only the hub's own staff have recorded is social care's
+	p.involved = p.involved || pathway > "0"
+	return p
+}
+
+// last is what is known after something more was said.
+func last(before, now string) string {
+	switch now {
+	case "":
+		return before
+	case hospital.Null:
+		return ""
+	}
+	return now
+}
+
+// death is what the messages amount to. Indicator yes, method 4 or 5 or destination 79 say that somebody died, and so does a time of death
+// that nobody denies; a time of death with indicator no, and a death in words or in the wrong field, are unclear.
+func death(own []Told, left *leaving) (died, unclear bool) {
+	indicator, words := "", false
+	var diedAt bool
+	for _, m := range own {
+		tells := m.Dead == "Y" || m.Dead == "N" || m.Dead == hospital.Null
+		switch {
+		case m.Dead != "" && !tells:
+			words = true
+		case tells || !m.DiedAt.IsZero() || m.NotDied:
+			words = false
+		}
+		if tells {
+			indicator = last(indicator, m.Dead)
+		}
+		diedAt = (diedAt || !m.DiedAt.IsZero()) && !m.NotDied
+	}
+	method, destination := "", ""
+	if left != nil {
+		method, destination, words = left.method, left.destination, words || left.deadWords
+	}
+	died = indicator == "Y" || method == "4" || method == "5" || destination == "79" || diedAt && indicator == ""
+	return died, !died && (diedAt || words)
+}

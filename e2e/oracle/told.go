@@ -1,0 +1,93 @@
+package oracle
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+)
+
+// Told is one message of a hospital or of the hub's staff: the bytes for the door, and what they mean.
+type Told struct {
+	Feed      string // key of the sender, for instance `mse-basildon`
+	ControlID string // MSH-10, or the record's message id
+	// HL7 goes over MLLP, and Fields are its fields; or Event goes over gRPC (RecordEvent).
+	HL7    []byte
+	Fields hospital.Message
+	Event  *dischargev1.RecordEventRequest
+	// Recorded is when the hospital recorded it; it alone orders messages.
+	Recorded time.Time
+	// SpellID is the spell that it is about; empty for what must have no effect: a test message, or a trigger that nobody handles.
+	SpellID string
+	Says
+}
+
+// Says is what a message means. Empty fields say nothing; hospital.Null takes back what was said before.
+type Says struct {
+	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13
+	Person string // whom it is really about; empty where the message does not tell
+
+	Visit, Patient  string // PV1-19, the provider's patient number
+	NHS, Born       string // Born is YYYY-MM-DD
+	Postcode        string
+	Practice        string
+	Admitted, Left  time.Time // PV1-44, PV1-45
+	Effective       time.Time // EVN-6
+	Method, GoingTo string    // discharge method, postcode of the discharge address
+	Destination     string    // discharge destination
+	Swapped         bool      // method and destination stand in each other's field
+	DeadWords       string    // what tells of a death where a destination belongs: words, or a method's code
+	Dead            string    // PID-30: Y, N, hospital.Null, or words
+	DiedAt          time.Time // PID-29
+	NotDied         bool      // PID-29 is taken back
+	Involved        []string  // hub-referral, council-package, pathway
+	Pathway         string    // 0 to 3
+	Test            bool      // MSH-11 is T
+}
+
+// feeds are the senders: MSH-3, MSH-4, provider, and whether they tell of people in whom social care is involved or of everybody.
+var feeds = map[string]struct{ application, facility, provider, scope string }{
+	"mse-basildon": {"MSEPAS", "RAJ", "RAJ", "social-care"},
+	"mse-all":      {"MSEPAS-ALL", "RAJ12", "RAJ", "whole-hospital"},
+	"bhrut":        {"BHRUTPAS", "RF4", "RF4", "social-care"},
+	"dartford":     {"DGTPAS", "RN7", "RN7", "social-care"},
+	"hub-staff":    {"", "", "RAJ", ""},
+}
+
+// SpellID is UUIDv5 of provider and visit number, or, without one, of provider, patient number and time of admission.
+func SpellID(provider, visit, patient string, admitted time.Time) string {
+	key := provider + "|visit|" + visit
+	if visit == "" {
+		key = provider + "|patient|" + patient + "|" + admitted.UTC().Format(time.RFC3339)
+	}
+	return uuid.NewSHA1(uuid.MustParse("6f0d8d5e-3c0b-5d0e-9a55-4b1f6c1c7a11"), []byte(key)).String()
+}
+
+// TaskID is the one task of a spell: UUIDv5 of "task" in the namespace of the spell's id.
+func TaskID(spellID string) string {
+	return uuid.NewSHA1(uuid.MustParse(spellID), []byte("task")).String()
+}
+
+// stayKey is the same for all messages about one person's stay, whatever key they carry; empty where they don't tell it.
+func (m Told) stayKey() string {
+	if m.Patient == "" || m.Admitted.IsZero() {
+		return ""
+	}
+	return SpellID(feeds[m.Feed].provider, "", m.Patient, m.Admitted)
+}
+
+// digest tells messages apart: the same bytes from the same sender are one message.
+func (m Told) digest() [sha256.Size]byte {
+	body := m.HL7
+	if m.Event != nil {
+		var err error
+		if body, err = (proto.MarshalOptions{Deterministic: true}).Marshal(m.Event); err != nil {
+			panic(err) // plain fields of valid text can always be written
+		}
+	}
+	return sha256.Sum256(append([]byte(m.Feed+"|"), body...))
+}

@@ -5,28 +5,34 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/homeward-care/homeward/e2e/oracle"
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
-// check holds what is stored against what was acknowledged. It returns what is wrong, or not yet right.
+// check holds what is stored against what was acknowledged. It returns what is wrong, or not yet right. What came of the messages is looked
+// at once all services agree.
 func (s *storm) check(ctx context.Context) []string {
-	var found []string
-	for _, err := range s.traffic.rejected {
-		found = append(found, err.Error())
-	}
-	for _, look := range []func(context.Context) ([]string, error){s.checkMessages, s.checkOutcomes, s.checkAgreement, s.checkSlots} {
-		wrong, err := look(ctx)
-		if err != nil {
-			wrong = append(wrong, err.Error())
+	found := slices.Clone(s.traffic.rejected)
+	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkAgreement}, {s.checkOutcomes, s.checkSlots}} {
+		for _, look := range looks {
+			wrong, err := look(ctx)
+			if err != nil {
+				wrong = append(wrong, err.Error())
+			}
+			found = append(found, wrong...)
 		}
-		found = append(found, wrong...)
+		if len(found) > 0 {
+			break
+		}
 	}
 	return found
 }
@@ -42,11 +48,9 @@ func (s *storm) checkMessages(ctx context.Context) ([]string, error) {
 		stored[[sha256.Size]byte(d)]++
 	}
 	var found []string
-	for _, v := range s.traffic.visits() {
-		for _, m := range v.messages {
-			if n := stored[sha256.Sum256(m.Encode())]; n != 1 {
-				found = append(found, fmt.Sprintf("message %s was acknowledged and is stored %d times", m["MSH-10"], n))
-			}
+	for _, m := range s.traffic.told() {
+		if n := stored[sha256.Sum256(m.HL7)]; m.HL7 != nil && n != 1 {
+			found = append(found, fmt.Sprintf("message %s was acknowledged and is stored %d times", m.ControlID, n))
 		}
 	}
 	pending, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[int], `SELECT count(*) FROM inbound_pending`)
@@ -56,12 +60,8 @@ func (s *storm) checkMessages(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
-// checkOutcomes says that each visit has one spell and one task, as the rules have it, and that there is no task without a spell.
+// checkOutcomes says that each stay has its spells and each spell its one task, as the oracle has it, and that nothing else came of them.
 func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
-	spells, err := s.spells(ctx)
-	if err != nil {
-		return nil, err
-	}
 	rows, err := query(ctx, s.stack, "community-pickup", pgx.RowTo[[]byte], `SELECT data FROM outbox WHERE type = 'homeward.pickup.task.v1'`)
 	if err != nil {
 		return nil, err
@@ -78,39 +78,69 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 		}
 		tasks[task.GetSpellId()] = task
 	}
+	care, err := s.care(ctx)
+	if err != nil {
+		return found, err
+	}
+	stays := map[string]*visit{}
 	for _, v := range s.traffic.visits() {
-		if n := len(spells[v.number]); n != 1 {
-			found = append(found, fmt.Sprintf("visit %s has %d spells", v.number, n))
+		for _, m := range v.Messages {
+			stays[m.SpellID] = v
+		}
+		if known := care[v.SpellID]; v.assessment && known.Assessment == "" || v.reablement && known.Reablement == "" {
+			found = append(found, fmt.Sprintf("spell %s: assessment or reablement was asked for and acknowledged; known is %+v", v.SpellID, known))
+		}
+	}
+	expected := map[string]bool{}
+	for _, want := range oracle.ExpectWith(s.traffic.told(), care) {
+		expected[want.SpellID] = true
+		task := tasks[want.SpellID]
+		if task == nil {
+			found = append(found, fmt.Sprintf("spell %s has no task", want.SpellID))
 			continue
 		}
-		found = append(found, v.check(tasks[spells[v.number][0]])...)
+		h, err := s.traffic.clients.hub.GetHandover(ctx, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_SpellId{SpellId: want.SpellID}})
+		if err != nil {
+			return found, err
+		}
+		seen := oracle.SeenOf(task).With(h)
+		wrong := append(oracle.Check(want, seen), oracle.CheckNotices(want, seen, oracle.Delivered{From: s.traffic.began, To: time.Now()}, s.traffic.began)...)
+		if task.GetAssessmentStatus() != care[want.SpellID].Assessment || task.GetReablementStatus() != care[want.SpellID].Reablement {
+			wrong = append(wrong, fmt.Sprintf("spell %s: the task knows of assessment %q and reablement %q; they are %+v", want.SpellID,
+				task.GetAssessmentStatus(), task.GetReablementStatus(), care[want.SpellID]))
+		}
+		if len(wrong) > 0 {
+			found = append(found, fmt.Sprintf("%s (stay %s: %s)", strings.Join(wrong, "; "), stays[want.SpellID].Key, strings.Join(stays[want.SpellID].Turns, ", ")))
+		}
 	}
-	return found, nil
+	ours, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[string], `
+		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^OR[0-9]{6}-'`)
+	for _, id := range ours {
+		if !expected[id] {
+			found = append(found, fmt.Sprintf("spell %s came of nothing that was acknowledged", id))
+		}
+	}
+	return found, err
 }
 
-// check compares a task with what must have become of the visit.
-func (v *visit) check(task *pickupv1.Task) []string {
-	switch {
-	case task == nil:
-		return []string{fmt.Sprintf("visit %s has no task", v.number)}
-	case task.GetOutcome() != pickupv1.Outcome_OUTCOME_PICK_UP_DUE || task.GetTeam() != v.team || task.GetDueOn() != v.due:
-		return []string{fmt.Sprintf("visit %s: %s, %s, due %s; not %s, %s", v.number, task.GetOutcome(), task.GetTeam(), task.GetDueOn(), v.team, v.due)}
-	case v.assessment && task.GetAssessmentStatus() == "", v.reablement && task.GetReablementStatus() == "":
-		return []string{fmt.Sprintf("visit %s: the task knows of assessment %q and reablement %q", v.number, task.GetAssessmentStatus(), task.GetReablementStatus())}
+// care is what the other services know of each spell.
+func (s *storm) care(ctx context.Context) (map[string]oracle.Care, error) {
+	type row struct{ Spell, Status string }
+	assessments, err := query(ctx, s.stack, "light-touch-assessment", pgx.RowToStructByPos[row], `SELECT spell_id::text, status FROM assessment`)
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// spells maps visit numbers to the spells that the hub made of them.
-func (s *storm) spells(ctx context.Context) (map[string][]string, error) {
-	type pair struct{ Visit, Spell string }
-	pairs, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[pair], `
-		SELECT DISTINCT coalesce(fact::json->>'visit_number', ''), spell_id::text FROM fact`)
-	spells := map[string][]string{}
-	for _, p := range pairs {
-		spells[p.Visit] = append(spells[p.Visit], p.Spell)
+	needs, err := query(ctx, s.stack, "reablement-capacity", pgx.RowToStructByPos[row], `SELECT spell_id::text, status FROM need`)
+	care := map[string]oracle.Care{}
+	for _, a := range assessments {
+		care[a.Spell] = oracle.Care{Assessment: a.Status}
 	}
-	return spells, err
+	for _, n := range needs {
+		known := care[n.Spell]
+		known.Reablement = n.Status
+		care[n.Spell] = known
+	}
+	return care, err
 }
 
 // edges are all ways of events: who applies whose.
@@ -179,7 +209,7 @@ func (s *storm) checkSlots(ctx context.Context) ([]string, error) {
 		Spell    string
 	}
 	rows, err := query(ctx, s.stack, "reablement-capacity", pgx.RowToStructByPos[given], `
-		SELECT capacity_id, spell_id::text FROM need WHERE status IN ('held', 'accepted', 'started')`)
+		SELECT coalesce(capacity_id, '00000000-0000-0000-0000-000000000000'), spell_id::text FROM need WHERE status <> 'requested'`)
 	if err != nil {
 		return nil, err
 	}
@@ -187,12 +217,14 @@ func (s *storm) checkSlots(ctx context.Context) ([]string, error) {
 	for _, g := range rows {
 		taken[g.Capacity] = append(taken[g.Capacity], g.Spell)
 	}
+	withdrawn := taken[uuid.Nil] // the person died or stayed: the slot went to others
 	var found []string
 	for capacity, promised := range s.traffic.promises() {
-		if len(promised) > slots || len(taken[capacity]) > slots {
-			found = append(found, fmt.Sprintf("offer %s of %d slots was promised to %d and is held by %d", capacity, slots, len(promised), len(taken[capacity])))
+		kept := slices.DeleteFunc(promised, func(spell string) bool { return slices.Contains(withdrawn, spell) })
+		if len(kept) > slots || len(taken[capacity]) > slots {
+			found = append(found, fmt.Sprintf("offer %s of %d slots was promised to %d and is held by %d", capacity, slots, len(kept), len(taken[capacity])))
 		}
-		for _, spell := range promised {
+		for _, spell := range kept {
 			if !slices.Contains(taken[capacity], spell) {
 				found = append(found, fmt.Sprintf("spell %s was promised a slot of offer %s and has none", spell, capacity))
 			}
@@ -207,10 +239,6 @@ func (s *storm) figures(ctx context.Context, quiet time.Time) (tasks int, longes
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	spells, err := s.spells(ctx)
-	if err != nil {
-		return 0, 0, 0, err
-	}
 	type delivery struct {
 		Spell string
 		At    time.Time
@@ -221,13 +249,11 @@ func (s *storm) figures(ctx context.Context, quiet time.Time) (tasks int, longes
 		delivered[d.Spell] = d.At
 	}
 	for _, v := range s.traffic.visits() {
-		for _, spell := range spells[v.number] {
-			took := delivered[spell].Sub(v.acknowledged)
-			if v.acknowledged.After(quiet) {
-				longestQuiet = max(longestQuiet, took)
-			} else {
-				longest = max(longest, took)
-			}
+		took := delivered[v.SpellID].Sub(v.acknowledged)
+		if v.acknowledged.After(quiet) {
+			longestQuiet = max(longestQuiet, took)
+		} else {
+			longest = max(longest, took)
 		}
 	}
 	return n[0], longest, longestQuiet, err

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/homeward-care/homeward/e2e/hospital"
+	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
@@ -23,6 +23,8 @@ type Options struct {
 	// Length is how long faults strike. Starting, healing and checking come on top, about a minute and a half.
 	Length time.Duration
 	Seed   uint64
+	// Cluster makes another storm: over three NATS servers with three replicas of everything, each in a network namespace of its own.
+	Cluster bool
 	// Without names the kinds of faults to leave out, each by a part of its name.
 	Without []string
 	// Dir is the folder of the stack, Binaries are ready-made programs, as in stack.Options. Dir may be empty.
@@ -49,6 +51,7 @@ type storm struct {
 	atEnd   []func() error // in reverse order
 
 	database, courier *disk // nil where they are not of their own
+	network           network
 
 	began time.Time
 	mu    sync.Mutex
@@ -80,7 +83,15 @@ func (s *storm) start(ctx context.Context) error {
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
 		return err
 	}
-	if s.wants("disk full") {
+	var nodes []stack.NATSNode
+	if s.opts.Cluster {
+		s.network = network{fmt.Sprintf("hw%d", os.Getpid())}
+		s.atEnd = append(s.atEnd, s.network.remove)
+		if err := s.network.make(); err != nil {
+			return fmt.Errorf("%w\nA cluster needs `ip` (iproute2) and the right to make network namespaces: run this as root", err)
+		}
+		nodes = s.network.nodes()
+	} else if s.wants("disk full") {
 		if err := s.mountDisks(dir); err != nil {
 			return fmt.Errorf("%w\nFull disks need the right to mount. Run this as root, or leave them out: WITHOUT=disk", err)
 		}
@@ -92,7 +103,7 @@ func (s *storm) start(ctx context.Context) error {
 		return near
 	}
 	var err error
-	if s.stack, err = stack.Start(ctx, stack.Options{Dir: dir, Binaries: s.opts.Binaries, Through: through, Say: s.opts.Say}); err != nil {
+	if s.stack, err = stack.Start(ctx, stack.Options{Dir: dir, Binaries: s.opts.Binaries, NATSNodes: nodes, Through: through, Say: s.opts.Say}); err != nil {
 		return err
 	}
 	s.atEnd = append(s.atEnd, s.stack.Stop)
@@ -103,11 +114,14 @@ func (s *storm) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range slices.Concat(s.processFaults(), s.wayFaults(), s.courierFaults(), s.diskFaults()) {
-		if s.wants(f.kind) {
-			s.kinds = append(s.kinds, f)
+	kinds := slices.Concat(s.processFaults(), s.wayFaults(), s.courierFaults(), s.diskFaults())
+	if s.opts.Cluster {
+		if err := s.replicate(ctx); err != nil {
+			return err
 		}
+		kinds = slices.Concat(s.processFaults(), s.clusterFaults())
 	}
+	s.kinds = slices.DeleteFunc(kinds, func(f fault) bool { return !s.wants(f.kind) })
 	s.traffic, err = newTraffic(s.stack, door, s.opts.Seed)
 	return err
 }
@@ -123,15 +137,15 @@ func (s *storm) Door() string { return s.traffic.door }
 // Dir is the folder of the stack.
 func (s *storm) Dir() string { return s.dir }
 
-// Messages are all messages that were sent.
-func (s *storm) Messages() []hospital.Message { return s.traffic.messages() }
+// Told are all messages that were acknowledged.
+func (s *storm) Told() []oracle.Told { return s.traffic.told() }
 
 // Stop ends the stack and removes what the storm made.
 func (s *storm) Stop() error { return s.stop() }
 
 func (s *storm) stop() error {
 	if s.traffic != nil {
-		s.traffic.stop()
+		s.traffic.close()
 	}
 	var err error
 	for _, end := range slices.Backward(s.atEnd) {
@@ -150,7 +164,7 @@ const recovery = time.Minute
 
 // Run lets the storm rage and returns what it did and what was found. An error means that the storm itself could not be made.
 func (s *storm) Run(ctx context.Context) (Report, error) {
-	s.traffic.start(ctx)
+	s.traffic.start(ctx, s.opts.Length+5*recovery)
 	watching, stopWatching := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.witness.watch(watching, s.stack) })

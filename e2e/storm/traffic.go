@@ -3,6 +3,8 @@ package storm
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/homeward-care/homeward/e2e/hospital"
+	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
@@ -17,9 +20,11 @@ import (
 type traffic struct {
 	stack   *stack.Stack
 	door    string
+	seed    uint64
 	clients clients
 	conns   []*grpc.ClientConn
 
+	began    time.Time
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	accepted atomic.Int64
@@ -29,8 +34,7 @@ type traffic struct {
 	mu       sync.Mutex
 	begun    int
 	done     []*visit
-	rejected []error
-	sent     []hospital.Message
+	rejected []string
 
 	offering sync.Mutex
 	offers   []*offer
@@ -39,144 +43,114 @@ type traffic struct {
 const (
 	hospitals = 6
 	wards     = 3
-	pause     = 60 * time.Millisecond // of each connection between two visits: a busy hospital, not a benchmark
+	pause     = 100 * time.Millisecond // of each connection between two stays: a busy hospital, not a benchmark
 )
 
-func newTraffic(s *stack.Stack, door string, _ uint64) (*traffic, error) {
-	t := &traffic{stack: s, door: door, cancel: func() {}}
+// visit is a stay of which everything was acknowledged.
+type visit struct {
+	oracle.Stay
+	acknowledged time.Time
+
+	assessment, reablement bool // what the ward asked for and got
+}
+
+func newTraffic(s *stack.Stack, door string, seed uint64) (*traffic, error) {
+	t := &traffic{stack: s, door: door, seed: seed, cancel: func() {}}
 	return t, t.connect()
 }
 
-// start lets everybody work until stop.
-func (t *traffic) start(ctx context.Context) {
-	ctx, t.cancel = context.WithCancel(ctx)
-	for range hospitals {
-		t.work.Go(func() { t.hospital(ctx) })
+// start lets everybody work until stop. What is begun is brought to its end, as a hospital's queue would, but not beyond the limit.
+func (t *traffic) start(ctx context.Context, limit time.Duration) {
+	bounded, end := context.WithTimeout(ctx, limit)
+	going, cancel := context.WithCancel(bounded)
+	t.cancel = cancel
+	t.began = time.Now()
+	for i := range hospitals + wards {
+		t.work.Go(func() { t.hospital(going, bounded, i < wards) })
 	}
-	for range wards {
-		t.work.Go(func() { t.ward(ctx) })
-	}
+	go func() { t.work.Wait(); end() }()
 }
 
-// stop ends the traffic: what is begun is sent to its end, as a hospital's queue would.
+// stop lets everybody end what is begun, and waits for that.
 func (t *traffic) stop() {
 	t.cancel()
 	t.work.Wait()
+}
+
+func (t *traffic) close() {
+	t.stop()
 	for _, conn := range t.conns {
 		_ = conn.Close()
 	}
 }
 
-// hospital is one connection that sends one visit after another.
-func (t *traffic) hospital(ctx context.Context) {
+// hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
+func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 	s := &hospital.Sender{Addr: t.door}
-	defer t.hangUp(s)
-	for ctx.Err() == nil {
-		v := t.next()
-		if !t.send(ctx, s, v) {
-			return
+	defer func() {
+		s.Close()
+		t.resent.Add(int64(s.Resent))
+		t.refused.Add(int64(s.Refused))
+	}()
+	for going.Err() == nil {
+		v := &visit{Stay: t.next()}
+		err := t.tell(bounded, s, v)
+		if err == nil && ward {
+			err = t.care(bounded, v)
 		}
-		sleep(ctx, pause)
+		t.mu.Lock()
+		if err != nil {
+			t.rejected = append(t.rejected, fmt.Sprintf("stay %s: %v", v.Key, err))
+		} else {
+			t.done = append(t.done, v)
+		}
+		t.mu.Unlock()
+		sleep(going, pause)
 	}
 }
 
-func (t *traffic) hangUp(s *hospital.Sender) {
-	s.Close()
-	t.resent.Add(int64(s.Resent))
-	t.refused.Add(int64(s.Refused))
-}
-
-func (t *traffic) next() *visit {
+// next is the next stay of the run. Its messages come in some order: every third time in any at all.
+func (t *traffic) next() oracle.Stay {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.begun++
-	return newVisit(t.begun)
+	n := t.begun
+	t.mu.Unlock()
+	r := rand.New(rand.NewPCG(t.seed, uint64(n)))
+	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
+	if n%3 == 0 {
+		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
+	}
+	return stay
 }
 
-// send sends a whole visit. It reports false where the traffic cannot go on.
-func (t *traffic) send(ctx context.Context, s *hospital.Sender, v *visit) bool {
-	for _, m := range v.messages {
-		t.mu.Lock()
-		t.sent = append(t.sent, m)
-		t.mu.Unlock()
-		if err := s.SendUntilAccepted(context.WithoutCancel(ctx), m.Encode()); err != nil {
-			t.mu.Lock()
-			t.rejected = append(t.rejected, err)
-			t.mu.Unlock()
-			return false
+// tell sends a whole stay through its doors, each message until it is acknowledged.
+func (t *traffic) tell(ctx context.Context, s *hospital.Sender, v *visit) error {
+	for _, m := range v.Messages {
+		if m.Event != nil {
+			if err := until(ctx, func() error { _, err := t.clients.hub.RecordEvent(ctx, m.Event); return err }); err != nil {
+				return err
+			}
+		} else if err := s.SendUntilAccepted(ctx, m.HL7); err != nil {
+			return err
 		}
 		t.accepted.Add(1)
 	}
 	v.acknowledged = time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.done = append(t.done, v)
-	return true
+	return nil
 }
 
 // visits are those that were acknowledged to their end.
 func (t *traffic) visits() []*visit {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append([]*visit(nil), t.done...)
+	return slices.Clone(t.done)
 }
 
-func (t *traffic) messages() []hospital.Message {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]hospital.Message(nil), t.sent...)
-}
-
-// visit is one stay in hospital as its messages tell it.
-type visit struct {
-	number       string
-	messages     []hospital.Message
-	team, due    string // what must become of it
-	acknowledged time.Time
-
-	// What the ward asked for and was promised.
-	assessment, reablement bool
-}
-
-// homes pairs practices with the team that they belong to, by the published list of networks.
-var homes = []struct{ practice, postcode, team string }{
-	{"F81155", "RM17 5QQ", "CLS-GRAYS"}, {"F81010", "RM15 4QQ", "CLS-ASOP"}, {"F81153", "SS17 0QQ", "CLS-SLH"}, {"F81110", "RM18 8QQ", "CLS-TC"},
-}
-
-// newVisit is the nth visit.
-func newVisit(n int) *visit {
-	home := homes[n%len(homes)]
-	v := &visit{number: fmt.Sprintf("STORM%06d", n), team: home.team}
-	left := time.Date(2026, 3, 1+n%60, 9+n%9, n%60, 0, 0, london)
-	at := func(d time.Duration) string { return left.Add(d).Format("20060102150405") }
-	add := func(trigger, id string, recorded time.Duration, discharged string) {
-		v.messages = append(v.messages, hospital.Message{
-			"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-7": at(recorded), "MSH-9": "ADT^" + trigger, "MSH-10": v.number + id, "MSH-11": "P", "MSH-12": "2.4",
-			"EVN-1": trigger, "EVN-2": at(recorded),
-			"PID-3": fmt.Sprintf("QS%05d^^^RAJ^PI", n%20), "PID-5": "STORMONTH^STELLAMARINA", "PID-7": "19330303",
-			"PID-11": "44 OSPREYNEST ROAD^^THURROCK^ESSEX^" + home.postcode + "^GBR^H", "PD1-3": "^^" + home.practice,
-			"PV1-2": "I", "PV1-19": v.number, "PV1-36": "1", "PV1-37": "19", "PV1-44": at(-72 * time.Hour), "PV1-45": discharged,
-		})
+// told are all messages of the visits.
+func (t *traffic) told() []oracle.Told {
+	var all []oracle.Told
+	for _, v := range t.visits() {
+		all = append(all, v.Messages...)
 	}
-	add("A01", "A", -72*time.Hour, "")
-	add("A03", "B", 0, at(0))
-	last := left
-	if n%5 == 0 { // cancelled, for another discharge
-		last = left.AddDate(0, 0, 3)
-		add("A13", "C", time.Hour, "")
-		add("A03", "D", last.Sub(left), last.Format("20060102150405"))
-	}
-	v.due = last.AddDate(0, 0, 42).Format(time.DateOnly)
-	return v
-}
-
-// london is where discharges happen.
-var london = mustLoad("Europe/London")
-
-func mustLoad(name string) *time.Location {
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		panic(err)
-	}
-	return zone
+	return all
 }

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/homeward-care/homeward/e2e/hospital"
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	reablementv1 "github.com/homeward-care/homeward/proto/gen/homeward/reablement/v1"
@@ -64,96 +63,81 @@ const (
 	area  = "CLS-GRAYS"
 )
 
-// ward sends a visit, asks for an assessment and for reablement, and reaches for a slot that others reach for too, one person after another.
-// Each step is repeated until it has an answer.
-func (t *traffic) ward(ctx context.Context) {
-	s := &hospital.Sender{Addr: t.door}
-	defer t.hangUp(s)
-	for ctx.Err() == nil {
-		v := t.next()
-		if !t.send(ctx, s, v) {
-			return
-		}
-		t.care(ctx, v)
-		sleep(ctx, pause)
-	}
-}
-
-func (t *traffic) care(ctx context.Context, v *visit) {
-	var spell string
-	if !until(ctx, func() error {
-		h, err := t.clients.hub.GetHandover(ctx, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_ControlId{ControlId: v.number + "A"}})
-		spell = h.GetSpellId()
+// care asks for an assessment and for reablement, and reaches for a slot that others reach for too. Each step is repeated until it has an
+// answer; what was answered with yes is remembered. A no is an answer, too: somebody who died needs no reablement any more.
+func (t *traffic) care(ctx context.Context, v *visit) error {
+	var err error
+	if v.assessment, err = answered(ctx, func() error {
+		_, err := t.clients.assessments.RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: v.SpellID})
 		return err
-	}) || !until(ctx, func() error {
-		_, err := t.clients.assessments.RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: spell})
+	}); err != nil {
 		return err
-	}) {
-		return
 	}
-	t.mark(&v.assessment)
-	if !until(ctx, func() error {
-		_, err := t.clients.reablement.RequestReablement(ctx, &reablementv1.RequestReablementRequest{SpellId: spell, Area: area, VisitsPerDay: 1, WantedFrom: "2026-03-02"})
+	if v.reablement, err = answered(ctx, func() error {
+		_, err := t.clients.reablement.RequestReablement(ctx, &reablementv1.RequestReablementRequest{SpellId: v.SpellID, Area: area, VisitsPerDay: 1, WantedFrom: "2026-03-02"})
 		return err
-	}) {
-		return
-	}
-	t.mark(&v.reablement)
-	o := t.offer(ctx)
-	if o == nil {
-		return
-	}
-	held := false
-	if !until(ctx, func() error {
-		_, err := t.clients.reablement.HoldCapacity(ctx, &reablementv1.HoldCapacityRequest{CapacityId: o.id.String(), SpellId: spell})
-		held = err == nil
-		if status.Code(err) == codes.FailedPrecondition {
-			return nil // no slot is free
-		}
+	}); err != nil || !v.reablement {
 		return err
-	}) {
-		return
+	}
+	o, err := t.offer(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := answered(ctx, func() error {
+		_, err := t.clients.reablement.HoldCapacity(ctx, &reablementv1.HoldCapacityRequest{CapacityId: o.id.String(), SpellId: v.SpellID})
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	t.offering.Lock()
 	if held {
-		o.promised = append(o.promised, spell)
+		o.promised = append(o.promised, v.SpellID)
 	} else {
 		o.refusals++
 	}
 	t.offering.Unlock()
 	if held {
-		until(ctx, func() error {
-			_, err := t.clients.provider.AcceptHold(ctx, &reablementv1.AcceptHoldRequest{SpellId: spell, StartsOn: time.Now().Format(time.DateOnly)})
+		_, err = answered(ctx, func() error {
+			_, err := t.clients.provider.AcceptHold(ctx, &reablementv1.AcceptHoldRequest{SpellId: v.SpellID, StartsOn: time.Now().Format(time.DateOnly)})
 			return err
 		})
 	}
+	return err
 }
 
-func (t *traffic) mark(done *bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	*done = true
+// answered repeats a call until it is answered with yes or no.
+func answered(ctx context.Context, call func() error) (yes bool, err error) {
+	err = until(ctx, func() error {
+		err := call()
+		yes = err == nil
+		if status.Code(err) == codes.FailedPrecondition {
+			return nil
+		}
+		return err
+	})
+	return yes, err
 }
 
-// offer is the capacity that everybody reaches for: a new one after some were sent away. nil if there will be none.
-func (t *traffic) offer(ctx context.Context) *offer {
-	t.offering.Lock() // the others wait for a new one; the hospitals do not
+// offer is the capacity that everybody reaches for: a new one after some were sent away.
+func (t *traffic) offer(ctx context.Context) (*offer, error) {
+	t.offering.Lock() // the others wait for a new one
 	defer t.offering.Unlock()
 	if n := len(t.offers); n > 0 && t.offers[n-1].refusals < 2 {
-		return t.offers[n-1]
+		return t.offers[n-1], nil
 	}
 	o := &offer{id: uuid.New()}
-	if !until(ctx, func() error {
+	err := until(ctx, func() error {
 		_, err := t.clients.provider.PublishCapacity(ctx, &reablementv1.PublishCapacityRequest{
 			CapacityId: o.id.String(), Area: area, Slots: slots, VisitsPerDay: 4, AvailableFrom: time.Now().Format(time.DateOnly),
 			ValidUntil: timestamppb.New(time.Now().Add(24 * time.Hour)),
 		})
 		return err
-	}) {
-		return nil
+	})
+	if err == nil {
+		t.offers = append(t.offers, o)
 	}
-	t.offers = append(t.offers, o)
-	return o
+	return o, err
 }
 
 // promises are the spells to whom slots were promised, by offer.
@@ -167,13 +151,13 @@ func (t *traffic) promises() map[uuid.UUID][]string {
 	return all
 }
 
-// until repeats a call until it has an answer, and reports false when ctx ended first.
-func until(ctx context.Context, call func() error) bool {
-	for ctx.Err() == nil {
-		if call() == nil {
-			return true
+// until repeats a call until it has an answer. The error is the last one when ctx ended first.
+func until(ctx context.Context, call func() error) error {
+	for {
+		err := call()
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		sleep(ctx, 50*time.Millisecond)
 	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -59,12 +60,12 @@ const (
 )
 
 func (w *way) kind() string {
-	switch w.to {
-	case "MLLP":
+	switch {
+	case w.to == "MLLP":
 		return toDoor
-	case "nats":
+	case strings.HasPrefix(w.to, "nats"):
 		return toCourier
-	case "postgres":
+	case w.to == "postgres":
 		return toDatabase
 	}
 	return toPeer

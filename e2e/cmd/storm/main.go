@@ -28,10 +28,18 @@ func run() error {
 	minutes := flag.Float64("minutes", 5, "how long faults strike")
 	seed := flag.Uint64("seed", rand.Uint64N(1_000_000), "decides what is struck and when")
 	without := flag.String("without", "", "kinds of faults to leave out, each by a part of its name, with commas between")
+	cluster := flag.Bool("cluster", false, "the storm over three NATS servers: partitions, restarts and kills")
 	hold := flag.Bool("hold", false, "keep everything running after the report, until Ctrl-C")
 	dir := flag.String("dir", "", "folder of the stack, kept at the end; empty: a temporary one")
+	bin := flag.String("bin", "", "")
 	flag.Parse()
-	opts := storm.Options{Length: time.Duration(*minutes * float64(time.Minute)), Seed: *seed, Dir: *dir, Say: say}
+	opts := storm.Options{Length: time.Duration(*minutes * float64(time.Minute)), Seed: *seed, Cluster: *cluster, Dir: *dir, Say: say}
+	if *bin != "" {
+		opts.Binaries = map[string]string{}
+		for _, n := range []string{"devstack", "discharge-hub", "community-pickup", "light-touch-assessment", "reablement-capacity"} {
+			opts.Binaries[n] = *bin + "/" + n
+		}
+	}
 	if *without != "" {
 		opts.Without = strings.Split(*without, ",")
 	}
@@ -43,7 +51,7 @@ func run() error {
 		return err
 	}
 	defer s.Stop()
-	fmt.Printf(`Join in with a hospital of your own, as MSH-3 MSEPAS, MSH-4 RAJ (not with visit numbers that begin with STORM):
+	fmt.Printf(`Join in with a hospital of your own, as MSH-3 MSEPAS, MSH-4 RAJ (not with control ids that begin with OR):
   MLLP through the storm   %s    send each message again until it is answered AA
   MLLP straight            %s
   what became of it        HOMEWARD_STATE=%s make why REF=<control id>

@@ -105,6 +105,9 @@ func ServeNATS(args []string) error {
 	return server.Stop()
 }
 
+// Courier is the account by which one of the services speaks to NATS, for whoever has to look into the streams.
+func (s *Stack) Courier() (user, password string) { return s.accounts[0].Name, s.accounts[0].Password }
+
 func (s *Stack) password(service string) string {
 	for _, account := range s.accounts {
 		if account.Name == service {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
 // courierFaults damage what NATS has on disk while it is down, as bad hardware and worse operators do.
@@ -29,14 +31,25 @@ func (s *storm) courierFaults() []fault {
 		damage("one cut short", func(r *rand.Rand) error {
 			return s.spoil(r, func(data []byte) []byte { return data[:r.IntN(len(data))] })
 		}),
-		damage("wiped", func(*rand.Rand) error {
-			entries, err := os.ReadDir(s.stack.NATSDir())
-			for _, e := range entries {
-				err = errors.Join(err, os.RemoveAll(filepath.Join(s.stack.NATSDir(), e.Name())))
-			}
-			return err
-		}),
+		damage("wiped", func(*rand.Rand) error { return s.wipe() }),
+		{"JetStream's files: wiped while a service was down", "nats", func(_ context.Context, r *rand.Rand) (func() error, error) {
+			down, nats := s.stack.Part(stack.Services[r.IntN(len(stack.Services))].Name), s.stack.Part("nats")
+			return func() error {
+				err := errors.Join(nats.Crash(), s.wipe())
+				nats.Start()
+				down.Start()
+				return err
+			}, down.Crash()
+		}},
 	}
+}
+
+func (s *storm) wipe() error {
+	entries, err := os.ReadDir(s.stack.NATSDir())
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.stack.NATSDir(), e.Name())))
+	}
+	return err
 }
 
 // spoil changes one of JetStream's files. Half the time it is one that holds messages, otherwise any.

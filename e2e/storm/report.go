@@ -39,6 +39,9 @@ func (s *storm) report(ctx context.Context, quiet time.Time, settled time.Durati
 		r.Violations = append(r.Violations, "no sender was answered AE, though the database's disk was full")
 	}
 	r.Acknowledged, r.Resent, r.Refused = int(s.traffic.accepted.Load()), int(s.traffic.resent.Load()), int(s.traffic.refused.Load())
+	if r.Resent == 0 {
+		r.Violations = append(r.Violations, "no sender felt anything: nothing was broken")
+	}
 	r.Visits = len(s.traffic.visits())
 	var err error
 	if r.Tasks, r.Longest, r.LongestQuiet, err = s.figures(ctx, quiet); err != nil {

@@ -113,6 +113,15 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 			found = append(found, fmt.Sprintf("%s (stay %s: %s)", strings.Join(wrong, "; "), stays[want.SpellID].Key, strings.Join(stays[want.SpellID].Turns, ", ")))
 		}
 	}
+	spells, err := versions(ctx, s.stack, "discharge-hub", `SELECT id, epoch, version FROM outbox`)
+	if err != nil {
+		return found, err
+	}
+	for spell := range tasks {
+		if id, err := uuid.Parse(spell); err != nil || spells[id] == (version{}) {
+			found = append(found, fmt.Sprintf("there is a task of spell %s, which the hub does not know", spell))
+		}
+	}
 	ours, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[string], `
 		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^OR[0-9]{6}-'`)
 	for _, id := range ours {

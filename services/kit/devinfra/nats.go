@@ -2,6 +2,7 @@ package devinfra
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,6 +99,27 @@ func (n *NATS) Stop() error {
 		return nil
 	}
 	return os.RemoveAll(n.temporary)
+}
+
+// sickLook is how often a server's health is looked at.
+const sickLook = time.Second
+
+// UntilSick waits until the server answers and yet stores nothing, and says why; nil when ctx ends first. A stream that once met a full disk
+// takes no message until the server starts again, whatever the disk is like since. Whoever runs a server acts on its health like this;
+// a node of a cluster is healthy again by itself, so there only the end of JetStream counts.
+func (n *NATS) UntilSick(ctx context.Context) error {
+	look := time.NewTicker(sickLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		if health := n.Healthz(&server.HealthzOptions{JSEnabledOnly: n.ClusterName() != ""}); health.Error != "" {
+			return fmt.Errorf("the NATS server is not healthy: %s", health.Error)
+		}
+	}
 }
 
 func serverOptions(opts NATSOptions) *server.Options {

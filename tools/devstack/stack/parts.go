@@ -86,7 +86,7 @@ func (s *Stack) natsPart(name string, node NATSNode, opts devinfra.NATSOptions) 
 	return part, nil
 }
 
-// ServeNATS is the other side: a NATS server in this process, until SIGTERM. args names its configuration.
+// ServeNATS is the other side: a NATS server in this process, until SIGTERM or until it can store nothing any more. args names its configuration.
 func ServeNATS(args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: devstack nats CONFIG")
@@ -101,8 +101,8 @@ func ServeNATS(args []string) error {
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
-	return server.Stop()
+	sick := server.UntilSick(ctx) // nil after SIGTERM; otherwise whoever supervises this process starts it again
+	return errors.Join(sick, server.Stop())
 }
 
 // Courier is the account by which one of the services speaks to NATS, for whoever has to look into the streams.

@@ -22,8 +22,8 @@ type network struct{ prefix string }
 
 const nodes = 3
 
-// hostOf is a node's address, of the block that is kept for documentation (RFC 5737).
-func hostOf(node int) string { return fmt.Sprintf("192.0.2.%d", node) }
+// hostOf is a node's address, of the block that is kept for tests of networks (RFC 2544).
+func hostOf(node int) string { return fmt.Sprintf("198.18.77.%d", node) }
 
 func (n network) namespace(node int) string { return fmt.Sprintf("%s-%d", n.prefix, node) }
 
@@ -32,7 +32,7 @@ func (n network) cable(node int) string { return fmt.Sprintf("%s-w%d", n.prefix,
 
 func (n network) make() error {
 	err := ip("link", "add", n.prefix, "type", "bridge")
-	err = errors.Join(err, ip("addr", "add", "192.0.2.254/24", "dev", n.prefix), ip("link", "set", n.prefix, "up"))
+	err = errors.Join(err, ip("addr", "add", "198.18.77.254/24", "dev", n.prefix), ip("link", "set", n.prefix, "up"))
 	for node := 1; node <= nodes; node++ {
 		ns := n.namespace(node)
 		err = errors.Join(err,

@@ -31,15 +31,8 @@ func run() error {
 	cluster := flag.Bool("cluster", false, "the storm over three NATS servers: partitions, restarts and kills")
 	hold := flag.Bool("hold", false, "keep everything running after the report, until Ctrl-C")
 	dir := flag.String("dir", "", "folder of the stack, kept at the end; empty: a temporary one")
-	bin := flag.String("bin", "", "")
 	flag.Parse()
 	opts := storm.Options{Length: time.Duration(*minutes * float64(time.Minute)), Seed: *seed, Cluster: *cluster, Dir: *dir, Say: say}
-	if *bin != "" {
-		opts.Binaries = map[string]string{}
-		for _, n := range []string{"devstack", "discharge-hub", "community-pickup", "light-touch-assessment", "reablement-capacity"} {
-			opts.Binaries[n] = *bin + "/" + n
-		}
-	}
 	if *without != "" {
 		opts.Without = strings.Split(*without, ",")
 	}

@@ -15,7 +15,7 @@ import (
 // TestNothingIsLost is a short slice of what `make storm` does: each kind of fault strikes once or twice, save those that need the rights of
 // root. What was acknowledged comes out right, and nothing of the people is found where it does not belong: errors are what leaks first.
 func TestNothingIsLost(t *testing.T) {
-	s, err := storm.Start(t.Context(), storm.Options{Length: 75 * time.Second, Seed: 2026, Without: []string{"disk full"}, Binaries: maps.Clone(binaries), Say: say})
+	s, err := storm.Start(t.Context(), storm.Options{Length: 80 * time.Second, Seed: 2026, Without: []string{"disk full"}, Binaries: maps.Clone(binaries), Say: say})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -211,14 +211,19 @@ func (s *storm) checkAgreement(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
-// checkSlots says that no offer was promised to more people than it has slots, and that each promise is kept.
+// checkSlots says that no offer was promised to more people than it has slots, and that each promise is kept. Only what the spell itself came
+// to, such as a death, takes a promise back, even if that was corrected later; the audit tells of it.
 func (s *storm) checkSlots(ctx context.Context) ([]string, error) {
 	type given struct {
 		Capacity uuid.UUID
 		Spell    string
 	}
 	rows, err := query(ctx, s.stack, "reablement-capacity", pgx.RowToStructByPos[given], `
-		SELECT coalesce(capacity_id, '00000000-0000-0000-0000-000000000000'), spell_id::text FROM need WHERE status <> 'requested'`)
+		SELECT capacity_id, spell_id::text FROM need WHERE status IN ('held', 'accepted', 'started')`)
+	if err != nil {
+		return nil, err
+	}
+	takenBack, err := query(ctx, s.stack, "reablement-capacity", pgx.RowTo[string], `SELECT DISTINCT record::text FROM audit WHERE action = 'need.follow-spell'`)
 	if err != nil {
 		return nil, err
 	}
@@ -226,10 +231,9 @@ func (s *storm) checkSlots(ctx context.Context) ([]string, error) {
 	for _, g := range rows {
 		taken[g.Capacity] = append(taken[g.Capacity], g.Spell)
 	}
-	withdrawn := taken[uuid.Nil] // the person died or stayed: the slot went to others
 	var found []string
 	for capacity, promised := range s.traffic.promises() {
-		kept := slices.DeleteFunc(promised, func(spell string) bool { return slices.Contains(withdrawn, spell) })
+		kept := slices.DeleteFunc(promised, func(spell string) bool { return slices.Contains(takenBack, spell) })
 		if len(kept) > slots || len(taken[capacity]) > slots {
 			found = append(found, fmt.Sprintf("offer %s of %d slots was promised to %d and is held by %d", capacity, slots, len(kept), len(taken[capacity])))
 		}

@@ -7,7 +7,7 @@ GO      ?= go
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge trace why test matrix bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test matrix storm bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,10 @@ test: need-go need-linux ## every test, against the real parts
 
 matrix: need-go need-linux ## crash the services at every named point, in every way; PAIRS=n adds pairs, SEED=n draws others
 	@MATRIX=all $(GO) test -count=1 -v -timeout 3h -run TestWhatWasAcknowledgedSurvivesEveryFault ./e2e/matrix
+
+storm: need-go need-linux ## break everything for some minutes: MINUTES=5 SEED=... WITHOUT=disk,... CLUSTER=1 HOLD=1
+	@$(GO) run ./e2e/cmd/storm $(if $(MINUTES),-minutes=$(MINUTES)) $(if $(SEED),-seed=$(SEED)) $(if $(WITHOUT),-without='$(WITHOUT)') \
+		$(if $(CLUSTER),-cluster) $(if $(HOLD),-hold)
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
 	@$(GO) run ./tools/bench

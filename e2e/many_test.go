@@ -3,56 +3,77 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/homeward-care/homeward/e2e/hospital"
+	"github.com/homeward-care/homeward/e2e/oracle"
 )
 
-// TestManyMessagesOnOneConnectionAndOn32 sends whole visits one after another, then from 32 wards at once.
+// TestManyMessagesOnOneConnectionAndOn32 tells stays one after another, then those of 32 wards at once.
 func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
-	tr := &traffic{want: map[string]expected{}}
-	visit := func(s *hospital.Sender, n int) error {
-		name, messages, want := visitOf(n)
+	stays := func(from, to int) (all []oracle.Told) {
+		for n := from; n < to; n++ {
+			r := rand.New(rand.NewPCG(32, uint64(n)))
+			all = append(all, oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, london)).Messages...)
+		}
+		return all
+	}
+	const first = 320_000 // no other test tells of them
+	one := stays(first, first+60)
+	all := slices.Clone(one)
+	wards := make([][]oracle.Told, 32)
+	for i := range wards {
+		wards[i] = stays(first+100+5*i, first+105+5*i)
+		all = append(all, wards[i]...)
+	}
+	for _, m := range one {
+		identifiers.addMessage(m.Fields)
+		identifiers.addPerson(m.Event.GetPerson())
+	}
+	tellAll := func(messages []oracle.Told) error {
+		s := &hospital.Sender{Addr: shared.MLLP}
+		defer s.Close()
 		for _, m := range messages {
-			identifiers.addMessage(m)
-			if err := s.SendUntilAccepted(t.Context(), m.Encode()); err != nil {
+			var err error
+			if m.Event != nil {
+				_, err = shared.hub.RecordEvent(t.Context(), m.Event)
+			} else {
+				err = s.SendUntilAccepted(t.Context(), m.HL7)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		tr.mu.Lock()
-		defer tr.mu.Unlock()
-		tr.want[name] = want
 		return nil
 	}
-	one := &hospital.Sender{Addr: shared.MLLP}
-	defer one.Close()
-	for n := range 100 {
-		if err := visit(one, n); err != nil {
-			t.Fatal(err)
-		}
+	if err := tellAll(one); err != nil {
+		t.Fatal(err)
 	}
-	errs := make(chan error)
-	for c := range 32 {
-		go func() {
-			s := &hospital.Sender{Addr: shared.MLLP}
-			defer s.Close()
-			var err error
-			for n := range 10 {
-				err = errors.Join(err, visit(s, 1000+c*10+n))
+	var told sync.WaitGroup
+	failed := make([]error, len(wards))
+	for i, messages := range wards {
+		told.Go(func() { failed[i] = tellAll(messages) })
+	}
+	told.Wait()
+	if err := errors.Join(failed...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all have their outcomes", func() error {
+		if err := shared.allDelivered(t.Context()); err != nil {
+			return err
+		}
+		tasks := publishedTasks(t, shared)
+		for _, want := range oracle.Expect(all) {
+			if wrong := oracle.Check(want, oracle.SeenOf(tasks[want.SpellID])); len(wrong) > 0 {
+				return fmt.Errorf("%q", wrong)
 			}
-			errs <- err
-		}()
-	}
-	for range 32 {
-		if err := <-errs; err != nil {
-			t.Error(err)
 		}
-	}
-	if len(tr.want) != 420 {
-		t.Fatalf("%d visits", len(tr.want))
-	}
-	eventually(t, "all have their outcomes", func() error { return tr.check(t, shared) })
+		return nil
+	})
 }
 
 // TestAMessageTenDaysLateStartsWithTenDaysUsed counts from the discharge, not from the message.

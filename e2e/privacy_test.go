@@ -328,7 +328,7 @@ func (p *platform) jaeger(ctx context.Context, path string) ([]byte, error) {
 
 // streams reads every message of every stream, headers and data.
 func (p *platform) streams(ctx context.Context) ([]place, error) {
-	user, password := p.credentials()
+	user, password := p.Courier()
 	conn, err := nats.Connect(p.NATS, nats.UserInfo(user, password))
 	if err != nil {
 		return nil, err
@@ -364,17 +364,4 @@ func (p *platform) streams(ctx context.Context) ([]place, error) {
 		places = append(places, place{"stream " + name, all.Bytes()})
 	}
 	return places, names.Err()
-}
-
-// credentials are those by which one of the services speaks to NATS.
-func (p *platform) credentials() (user, password string) {
-	for _, variable := range p.Environment(stack.Services[0]) {
-		if v, ok := strings.CutPrefix(variable, "NATS_USER="); ok {
-			user = v
-		}
-		if v, ok := strings.CutPrefix(variable, "NATS_PASSWORD="); ok {
-			password = v
-		}
-	}
-	return user, password
 }

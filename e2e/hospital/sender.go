@@ -63,7 +63,9 @@ type Sender struct {
 	Addr string
 	// Resent counts the tries that failed.
 	Resent int
-	open   *Connection
+	// Refused counts those of them that were answered with AE.
+	Refused int
+	open    *Connection
 }
 
 // SendUntilAccepted returns when the message was acknowledged with AA. It gives up only at AR, which no repetition mends, and when ctx ends.
@@ -75,6 +77,9 @@ func (s *Sender) SendUntilAccepted(ctx context.Context, raw []byte) error {
 		}
 		if err == nil && code == "AR" {
 			return fmt.Errorf("rejected: %s", raw)
+		}
+		if err == nil && code == "AE" {
+			s.Refused++
 		}
 		s.Resent++
 		select {

@@ -155,7 +155,7 @@ func Replayed(ctx context.Context, db *pg.DB, now time.Time) (missing []Missing,
 		return nil, fault.New(fault.Precondition, "%d messages wait for interpretation: let the service interpret them first", pending)
 	}
 	for after, more := uuid.Nil, true; more; {
-		err := db.InTx(ctx, func(tx pgx.Tx) error {
+		err := db.InTx(ctx, "replayed", func(tx pgx.Tx) error {
 			ids, err := lockHeld(ctx, tx, after)
 			if err != nil {
 				return err

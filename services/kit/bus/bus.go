@@ -96,7 +96,12 @@ func (b *Bus) ensureStream(ctx context.Context, stream string) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if isStopped(err) {
+		b.log.Error("stream is made anew: NATS has stopped it for good, and what it held comes by reconciliation", "stream", stream, "error", err)
+		if err := b.js.DeleteStream(ctx, stream); err != nil {
+			return fmt.Errorf("delete stream %s: %w", stream, err)
+		}
+	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("find stream %s: %w", stream, err)
 	}
 	_, err = b.js.CreateStream(ctx, jetstream.StreamConfig{
@@ -111,6 +116,15 @@ func (b *Bus) ensureStream(ctx context.Context, stream string) error {
 		return fmt.Errorf("create stream %s: %w", stream, err)
 	}
 	return nil
+}
+
+// streamStopped is the server's code for a stream that it found on disk and does not run, because its description or that of one of its
+// consumers cannot be read. No restart mends that. (JSStreamOfflineReasonErrF; a node that is away has another code.)
+const streamStopped = 10194
+
+func isStopped(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == streamStopped
 }
 
 // missing reports whether an error says that a stream or consumer is not there, as after the loss of JetStream's files.

@@ -1,11 +1,14 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -192,6 +195,35 @@ func TestWipedStreamIsMadeAgainByPublisherAndSubscriber(t *testing.T) {
 	if err := admin(t, n).DeleteStream(t.Context(), "test"); err != nil {
 		t.Fatal(err)
 	}
+	publish(t, p, snapshot(2))
+	if d := fetch(t, s, 1); d[0].Event.Version != 2 {
+		t.Errorf("came: %v", d)
+	}
+}
+
+func TestStreamThatNATSHasStoppedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := newRestartable(t)
+	n := r.start(t)
+	b := connect(t, bus.Config{URL: r.url, Service: "consumer"})
+	p, s := b.Publisher("test"), b.Subscribe("test")
+	publish(t, p, snapshot(1))
+	fetch(t, s, 1)[0].Ack()
+	stop(t, n)
+	// A flipped bit makes of the consumer's description one with a setting that no server knows.
+	file := filepath.Join(r.opts.StoreDir, "jetstream", "$G", "streams", "test", "obs", "consumer", "meta.inf")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilt := bytes.Replace(text, []byte("ack_policy"), []byte("ack_polhcy"), 1)
+	if bytes.Equal(text, spoilt) {
+		t.Fatalf("nothing to spoil in %s", text)
+	}
+	if err := os.WriteFile(file, spoilt, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t)
 	publish(t, p, snapshot(2))
 	if d := fetch(t, s, 1); d[0].Event.Version != 2 {
 		t.Errorf("came: %v", d)

@@ -1,11 +1,16 @@
 package devinfra
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -21,14 +26,21 @@ type NATSUser struct {
 
 // NATSOptions says what server to run. The zero value is an in-process one in a temporary folder, for tests.
 type NATSOptions struct {
+	// Name is the server's; in a cluster each has another. Empty: "homeward".
+	Name string `json:"name"`
+	// Host is the address that it listens on. Empty: 127.0.0.1.
+	Host string `json:"host"`
 	// StoreDir holds JetStream's files and outlives the server. Empty: a temporary folder, removed by NATS.Stop.
 	StoreDir string `json:"store_dir"`
-	// Port on 127.0.0.1; -1 for a free one; 0 for none: connections are then made in process (nats.InProcessServer).
+	// Port on Host; -1 for a free one; 0 for none: connections are then made in process (nats.InProcessServer).
 	Port int `json:"port"`
 	// Users, if any, are the only ones who may connect. Without, anyone on this machine may.
 	Users []NATSUser `json:"users"`
 	// LogFile receives the server's own log. Empty: none.
 	LogFile string `json:"log_file"`
+	// Peers are the Hosts of all servers of a cluster, this one's included. They speak to each other on ClusterPort. Empty: it stands alone.
+	Peers       []string `json:"peers"`
+	ClusterPort int      `json:"cluster_port"`
 }
 
 // ReadNATSOptions reads options that were written as JSON, for a server in a process of its own.
@@ -89,10 +101,31 @@ func (n *NATS) Stop() error {
 	return os.RemoveAll(n.temporary)
 }
 
+// sickLook is how often a server's health is looked at.
+const sickLook = time.Second
+
+// UntilSick waits until the server answers and yet stores nothing, and says why; nil when ctx ends first. A stream that once met a full disk
+// takes no message until the server starts again, whatever the disk is like since. Whoever runs a server acts on its health like this;
+// a node of a cluster is healthy again by itself, so there only the end of JetStream counts.
+func (n *NATS) UntilSick(ctx context.Context) error {
+	look := time.NewTicker(sickLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		if health := n.Healthz(&server.HealthzOptions{JSEnabledOnly: n.ClusterName() != ""}); health.Error != "" {
+			return fmt.Errorf("the NATS server is not healthy: %s", health.Error)
+		}
+	}
+}
+
 func serverOptions(opts NATSOptions) *server.Options {
 	o := &server.Options{
-		ServerName: "homeward",
-		Host:       "127.0.0.1",
+		ServerName: cmp.Or(opts.Name, "homeward"),
+		Host:       cmp.Or(opts.Host, "127.0.0.1"),
 		Port:       opts.Port,
 		DontListen: opts.Port == 0,
 		JetStream:  true,
@@ -101,6 +134,12 @@ func serverOptions(opts NATSOptions) *server.Options {
 		NoLog:      opts.LogFile == "",
 		LogFile:    opts.LogFile,
 		Logtime:    true,
+	}
+	if len(opts.Peers) > 0 {
+		o.Cluster = server.ClusterOpts{Name: "homeward", Host: o.Host, Port: opts.ClusterPort}
+		for _, peer := range opts.Peers {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: net.JoinHostPort(peer, strconv.Itoa(opts.ClusterPort))})
+		}
 	}
 	for _, u := range opts.Users {
 		o.Users = append(o.Users, &server.User{

@@ -1,9 +1,13 @@
 package devinfra
 
 import (
+	"context"
 	"errors"
 	"net"
+	"os/signal"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -109,6 +113,37 @@ func TestNATSUserPublishesOnItsOwnSubjectsOnly(t *testing.T) {
 	}
 	if err := message.DoubleAck(t.Context()); err != nil {
 		t.Errorf("acknowledge: %v", err)
+	}
+}
+
+// TestNATSThatCanStoreNothingMoreIsSick lets the server meet the end of its disk: a limit to the size of files, for this process.
+func TestNATSThatCanStoreNothingMoreIsSick(t *testing.T) {
+	n := startNATS(t, NATSOptions{Port: freePort(t)})
+	js := connect(t, n)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "disk", Subjects: []string{"disk"}}); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100_000, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sick := make(chan error, 1)
+	go func() { sick <- n.UntilSick(ctx) }()
+	for range 4 {
+		_, _ = js.PublishMsgAsync(&nats.Msg{Subject: "disk", Data: make([]byte, 50_000)}) // the last is never acknowledged
+	}
+	err := <-sick
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		t.Error("a server that stores nothing was never called sick")
 	}
 }
 

@@ -262,13 +262,15 @@ func (c *Cluster) processes() (pid string) {
 // URL is what a program on this machine connects to a database with.
 func (c *Cluster) URL(database string) string {
 	if c.socketDir == "" {
-		return (&url.URL{
-			Scheme: "postgres", User: url.UserPassword(superuser, c.password),
-			Host: "127.0.0.1:" + strconv.Itoa(c.opts.Port), Path: "/" + database,
-		}).String()
+		return c.URLAt("127.0.0.1:"+strconv.Itoa(c.opts.Port), database)
 	}
 	query := url.Values{"host": {c.socketDir}, "port": {strconv.Itoa(c.port())}, "user": {superuser}}
 	return "postgres:///" + database + "?" + query.Encode()
+}
+
+// URLAt is what a program connects with over TCP, to the server or to what stands before it at addr. The server needs a Port for that.
+func (c *Cluster) URLAt(addr, database string) string {
+	return (&url.URL{Scheme: "postgres", User: url.UserPassword(superuser, c.password), Host: addr, Path: "/" + database}).String()
 }
 
 // Ready waits until the server answers a query or ctx ends.

@@ -34,7 +34,7 @@ func (r Restore) Gap() (from, to time.Time) { return r.KeptUntil.Add(-margin), r
 // consumers saw, and makes a take-over due. Where one is due already it changes nothing and returns that one, with again true. It refuses
 // while the service runs.
 func Declare(ctx context.Context, db *pg.DB, now time.Time) (r Restore, again bool, err error) {
-	err = db.InTx(ctx, func(tx pgx.Tx) error {
+	err = db.InTx(ctx, "restored", func(tx pgx.Tx) error {
 		idle, err := outbox.Idle(ctx, tx)
 		if err != nil {
 			return err

@@ -136,7 +136,7 @@ func (t *TakeOver) keepNewer(ctx context.Context, events []event.Event) error {
 
 // outrun makes the epoch later than every one that consumers have seen: a database that is restored twice has forgotten its last epoch.
 func (t *TakeOver) outrun(ctx context.Context) error {
-	return t.DB.InTx(ctx, func(tx pgx.Tx) error {
+	return t.DB.InTx(ctx, "take-over", func(tx pgx.Tx) error {
 		var own, seen int32
 		if err := tx.QueryRow(ctx, `SELECT epoch, coalesce((SELECT max(epoch) FROM taken_over WHERE adopted_at IS NULL), 0) FROM epoch FOR UPDATE`).Scan(&own, &seen); err != nil || seen < own {
 			return err
@@ -151,7 +151,7 @@ func (t *TakeOver) outrun(ctx context.Context) error {
 
 // adopt gives the next ones to the service. When none is left, it ends the take-over.
 func (t *TakeOver) adopt(ctx context.Context, limit int) (more bool, err error) {
-	err = t.DB.InTx(ctx, func(tx pgx.Tx) error {
+	err = t.DB.InTx(ctx, "take-over", func(tx pgx.Tx) error {
 		// Who holds this row takes over alone, if several instances start at once.
 		list, err := read(tx.Query(ctx, selectRestore+`WHERE taken_over_at IS NULL FOR UPDATE`))
 		if err != nil || len(list) == 0 {

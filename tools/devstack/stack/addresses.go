@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/homeward-care/homeward/services/kit/devinfra"
 )
@@ -18,7 +21,7 @@ type Addresses struct {
 	GRPC map[string]string `json:"grpc"`
 	// Databases holds each service's database URL.
 	Databases map[string]string `json:"databases"`
-	// NATS is the courier's URL.
+	// NATS is the courier's URL, or those of its nodes with commas between.
 	NATS string `json:"nats"`
 	// Jaeger is the base URL of the query API, and of the pages if JaegerPages; "" if traces go elsewhere or nowhere.
 	Jaeger      string `json:"jaeger"`
@@ -41,7 +44,7 @@ func addressesOf(o Options, issuer *devinfra.Issuer) Addresses {
 			"community-pickup":       loopback(o.Ports.CommunityPickup),
 			"reablement-capacity":    loopback(o.Ports.ReablementCapacity),
 		},
-		NATS:        "nats://" + loopback(o.Ports.NATS),
+		NATS:        natsURL(o, func(_, addr string) string { return addr }),
 		OTLP:        o.OTLPEndpoint,
 		IssuerDir:   filepath.Dir(issuer.KeysFile()),
 		TokenIssuer: devinfra.IssuerName,
@@ -52,6 +55,18 @@ func addressesOf(o Options, issuer *devinfra.Issuer) Addresses {
 		a.Jaeger = "http://" + loopback(o.Ports.JaegerQuery)
 	}
 	return a
+}
+
+// natsURL is the courier's URL through whatever stands before each node.
+func natsURL(o Options, through func(node, addr string) string) string {
+	if len(o.NATSNodes) == 0 {
+		return "nats://" + through("nats", loopback(o.Ports.NATS))
+	}
+	var urls []string
+	for i, node := range o.NATSNodes {
+		urls = append(urls, "nats://"+through(fmt.Sprintf("nats-%d", i+1), net.JoinHostPort(node.Host, strconv.Itoa(o.Ports.NATS))))
+	}
+	return strings.Join(urls, ",")
 }
 
 func addressesFile(dir string) string { return filepath.Join(dir, "stack.json") }

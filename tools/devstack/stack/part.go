@@ -81,7 +81,12 @@ func (p *Part) Start() {
 }
 
 // Stop ends the process and its supervision, and waits for both. It stays down until Start.
-func (p *Part) Stop() error {
+func (p *Part) Stop() error { return p.end(p.stopWith) }
+
+// Crash is Stop by SIGKILL.
+func (p *Part) Crash() error { return p.end(syscall.SIGKILL) }
+
+func (p *Part) end(sig syscall.Signal) error {
 	p.mu.Lock()
 	stop, ended, proc := p.stop, p.ended, p.proc
 	p.stop = nil
@@ -92,7 +97,7 @@ func (p *Part) Stop() error {
 	stop()
 	var err error
 	if proc != nil {
-		err = proc.Stop(p.stopWith, p.patience)
+		err = proc.Stop(sig, p.patience)
 	}
 	<-ended
 	return err

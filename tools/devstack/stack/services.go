@@ -90,9 +90,16 @@ func (s *Stack) servicePart(service Service) (*Part, error) {
 
 // Environment is what a service of this stack is configured by.
 func (s *Stack) Environment(service Service) []string {
+	through, database := func(_, addr string) string { return addr }, s.Databases[service.Name]
+	if s.opts.Through != nil {
+		through = func(to, addr string) string { return s.opts.Through(service.Name, to, addr) }
+		if s.cluster != nil {
+			database = s.cluster.URLAt(through("postgres", loopback(s.opts.Ports.Postgres)), service.Database)
+		}
+	}
 	env := append(os.Environ(),
-		"DATABASE_URL="+s.Databases[service.Name],
-		"NATS_URL="+s.NATS,
+		"DATABASE_URL="+database,
+		"NATS_URL="+natsURL(s.opts, through),
 		"NATS_USER="+service.Name,
 		"NATS_PASSWORD="+s.password(service.Name),
 		"GRPC_ADDR="+s.GRPC[service.Name],
@@ -102,7 +109,7 @@ func (s *Stack) Environment(service Service) []string {
 		"OTEL_EXPORTER_OTLP_ENDPOINT="+s.OTLP,
 	)
 	for _, peer := range Services {
-		env = append(env, peer.AddrVariable+"="+s.GRPC[peer.Name])
+		env = append(env, peer.AddrVariable+"="+through(peer.Name, s.GRPC[peer.Name]))
 	}
 	if service.Name == "discharge-hub" {
 		env = append(env, "MLLP_ADDR="+s.MLLP)

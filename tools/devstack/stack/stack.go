@@ -49,6 +49,11 @@ type Options struct {
 	PartsOnly bool
 	// Binaries are ready-made programs by service; the others are built from the checkout.
 	Binaries map[string]string
+	// NATSNodes makes the courier a cluster: each node is a part, "nats-1" and so on. Empty: one server, the part "nats".
+	NATSNodes []NATSNode
+	// Through returns the address at which a service is to look for what it needs ("nats" or a node, "postgres", a service) instead of
+	// where that listens, for a proxy between them. It is asked at each start of the service. nil: no proxies.
+	Through func(service, to, addr string) string
 	// Env is added to a service's environment, as "NAME=value", over what the stack sets.
 	Env func(service string) []string
 	// Say receives lines for a person: what takes long, what died. nil: slog.
@@ -161,11 +166,10 @@ func (s *Stack) prepare() (err error) {
 
 // startParts starts what the services stand on.
 func (s *Stack) startParts(ctx context.Context) error {
-	nats, err := s.natsPart()
+	parts, err := s.natsParts()
 	if err != nil {
 		return err
 	}
-	parts := []*Part{nats}
 	if s.opts.DatabaseURL == "" {
 		postgres, err := s.postgresPart(ctx)
 		if err != nil {

@@ -1,0 +1,156 @@
+package storm
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
+	"github.com/homeward-care/homeward/e2e/oracle"
+	"github.com/homeward-care/homeward/tools/devstack/stack"
+)
+
+// traffic is what goes on while the storm rages: hospitals that send, and wards whose people need an assessment and reablement.
+type traffic struct {
+	stack   *stack.Stack
+	door    string
+	seed    uint64
+	clients clients
+	conns   []*grpc.ClientConn
+
+	began    time.Time
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	accepted atomic.Int64
+	resent   atomic.Int64
+	refused  atomic.Int64 // of the resent ones: answered AE
+
+	mu       sync.Mutex
+	begun    int
+	done     []*visit
+	rejected []string
+
+	offering sync.Mutex
+	offers   []*offer
+}
+
+const (
+	hospitals = 6
+	wards     = 3
+	pause     = 100 * time.Millisecond // of each connection between two stays: a busy hospital, not a benchmark
+)
+
+// visit is a stay of which everything was acknowledged.
+type visit struct {
+	oracle.Stay
+	acknowledged time.Time
+
+	assessment, reablement bool // what the ward asked for and got
+}
+
+func newTraffic(s *stack.Stack, door string, seed uint64) (*traffic, error) {
+	t := &traffic{stack: s, door: door, seed: seed, cancel: func() {}}
+	return t, t.connect()
+}
+
+// start lets everybody work until stop. What is begun is brought to its end, as a hospital's queue would, but not beyond the limit.
+func (t *traffic) start(ctx context.Context, limit time.Duration) {
+	bounded, end := context.WithTimeout(ctx, limit)
+	going, cancel := context.WithCancel(bounded)
+	t.cancel = cancel
+	t.began = time.Now()
+	for i := range hospitals + wards {
+		t.work.Go(func() { t.hospital(going, bounded, i < wards) })
+	}
+	go func() { t.work.Wait(); end() }()
+}
+
+// stop lets everybody end what is begun, and waits for that.
+func (t *traffic) stop() {
+	t.cancel()
+	t.work.Wait()
+}
+
+func (t *traffic) close() {
+	t.stop()
+	for _, conn := range t.conns {
+		_ = conn.Close()
+	}
+}
+
+// hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
+func (t *traffic) hospital(going, bounded context.Context, ward bool) {
+	s := &hospital.Sender{Addr: t.door}
+	defer func() {
+		s.Close()
+		t.resent.Add(int64(s.Resent))
+		t.refused.Add(int64(s.Refused))
+	}()
+	for going.Err() == nil {
+		v := &visit{Stay: t.next()}
+		err := t.tell(bounded, s, v)
+		if err == nil && ward {
+			err = t.care(bounded, v)
+		}
+		t.mu.Lock()
+		if err != nil {
+			t.rejected = append(t.rejected, fmt.Sprintf("stay %s: %v", v.Key, err))
+		} else {
+			t.done = append(t.done, v)
+		}
+		t.mu.Unlock()
+		sleep(going, pause)
+	}
+}
+
+// next is the next stay of the run. Its messages come in some order: every third time in any at all.
+func (t *traffic) next() oracle.Stay {
+	t.mu.Lock()
+	t.begun++
+	n := t.begun
+	t.mu.Unlock()
+	r := rand.New(rand.NewPCG(t.seed, uint64(n)))
+	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
+	if n%3 == 0 {
+		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
+	}
+	return stay
+}
+
+// tell sends a whole stay through its doors, each message until it is acknowledged.
+func (t *traffic) tell(ctx context.Context, s *hospital.Sender, v *visit) error {
+	for _, m := range v.Messages {
+		if m.Event != nil {
+			if err := until(ctx, func() error { _, err := t.clients.hub.RecordEvent(ctx, m.Event); return err }); err != nil {
+				return err
+			}
+		} else if err := s.SendUntilAccepted(ctx, m.HL7); err != nil {
+			return err
+		}
+		t.accepted.Add(1)
+	}
+	v.acknowledged = time.Now()
+	return nil
+}
+
+// visits are those that were acknowledged to their end.
+func (t *traffic) visits() []*visit {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.done)
+}
+
+// told are all messages of the visits.
+func (t *traffic) told() []oracle.Told {
+	var all []oracle.Told
+	for _, v := range t.visits() {
+		all = append(all, v.Messages...)
+	}
+	return all
+}

@@ -266,6 +266,9 @@ func TestRecordEventNamesTheFieldAtFault(t *testing.T) {
 		"message_id":   func(r *dischargev1.RecordEventRequest) { r.MessageId = "" },
 		"recorded_at":  func(r *dischargev1.RecordEventRequest) { r.RecordedAt = nil },
 		"visit_number": func(r *dischargev1.RecordEventRequest) { r.VisitNumber = "" },
+		"ward":         func(r *dischargev1.RecordEventRequest) { r.Ward = "E\x00M" },
+		"family_name":  func(r *dischargev1.RecordEventRequest) { r.Person = &dischargev1.Person{FamilyName: "\x00"} },
+		"admitted_at":  func(r *dischargev1.RecordEventRequest) { r.AdmittedAt = timestamp(day(1, 10).AddDate(7000, 0, 0)) },
 	} {
 		req := good()
 		spoil(req)

@@ -7,7 +7,7 @@ GO      ?= go
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge trace why test bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test fuzz bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +32,9 @@ test: need-go need-linux ## every test, against the real parts
 	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
 	$(GO) test -count=1 -timeout 30m work
 	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
+
+fuzz: need-go need-linux ## every fuzz target with new inputs, one after another: make fuzz TIME=5m (30s if not said)
+	@GO="$(GO)" TIME="$(TIME)" tools/fuzz.sh $(MODULES)
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
 	@$(GO) run ./tools/bench

@@ -21,6 +21,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("homeward.pickup.task.v1", "urn:uuid:"+id, "{"+key+"}", "+2", "007", "2026-09-02T14:25:00+01:00", "0000-01-01T00:00:00Z", "", []byte{})
 	f.Add("homeward.a.b.v1", "6F1C2F0E3A555D0C9A527D3B8F1E2A44", id, "2147483647", "9223372036854775807", at, "9999-12-31T23:59:59.999999999Z", parent+"-more", []byte(nil))
 	f.Add("homeward.a.b.v1", id, id, "02147483648", "0", "2026-09-02", "", "00-0-0-00", []byte("x"))
+	f.Add("homeward.a.b.v1", id, id, "1", "1", "9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00+14:00", "", []byte("x"))
 	f.Add("homeward.a.*.v1", "", "", "-1", "", "", "", "", []byte(nil))
 	b := &Bus{source: "homeward/test"}
 	f.Fuzz(func(t *testing.T, typ, id, key, epoch, version, occurred, recorded, parent string, data []byte) {

@@ -77,8 +77,10 @@ func FuzzRecordEvent(f *testing.F) {
 				}
 				continue
 			}
-			if want := discharge.SpellID(feed.Provider, req.GetVisitNumber(), req.GetPatientNumber(), optionalTime(req.GetAdmittedAt())); r.Fact.SpellID != want {
-				t.Fatalf("the sender was told of spell %s, and %s is kept", want, r.Fact.SpellID)
+			told := spellOf(feed, &req)
+			if want := discharge.SpellID(feed.Provider, strings.TrimSpace(req.GetVisitNumber()), strings.TrimSpace(req.GetPatientNumber()),
+				optionalTime(req.GetAdmittedAt())); r.Fact.SpellID != want || told != want {
+				t.Fatalf("the sender is told of spell %s, and %s is kept; want %s", told, r.Fact.SpellID, want)
 			}
 			bySpell[r.Fact.SpellID] = append(bySpell[r.Fact.SpellID], r.Fact)
 		}

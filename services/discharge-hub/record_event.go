@@ -71,6 +71,11 @@ func readRecordEvent(feed discharge.Feed, body []byte) (discharge.Reading, error
 	return discharge.FromEvent(feed, eventOf(&req, discharge.Digest(body))), nil
 }
 
+// spellOf is the spell that a request is about, by the same reading that will keep it; empty if its key is not whole.
+func spellOf(feed discharge.Feed, req *dischargev1.RecordEventRequest) string {
+	return discharge.FromEvent(feed, eventOf(req, "")).Fact.SpellID
+}
+
 func optionalTime(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}

@@ -7,7 +7,7 @@ GO      ?= go
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge trace why test matrix storm bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test sim matrix storm fuzz bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,12 +34,18 @@ test: need-go need-linux ## every test, against the real parts
 	$(GO) test -count=1 -tags failpoints ./services/kit/failpoint
 	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
 
+sim: need-go need-linux ## simulate seed after seed: make sim SEEDS=1000, or make sim SEED=17 for one with its story
+	@$(GO) run ./e2e/cmd/sim $(if $(SEEDS),-seeds=$(SEEDS)) $(if $(SEED),-seed=$(SEED))
+
 matrix: need-go need-linux ## crash the services at every named point, in every way; PAIRS=n adds pairs, SEED=n draws others
 	@MATRIX=all $(GO) test -count=1 -v -timeout 3h -run TestWhatWasAcknowledgedSurvivesEveryFault ./e2e/matrix
 
 storm: need-go need-linux ## break everything for some minutes: MINUTES=5 SEED=... WITHOUT=disk,... CLUSTER=1 HOLD=1
 	@$(GO) run ./e2e/cmd/storm $(if $(MINUTES),-minutes=$(MINUTES)) $(if $(SEED),-seed=$(SEED)) $(if $(WITHOUT),-without='$(WITHOUT)') \
 		$(if $(CLUSTER),-cluster) $(if $(HOLD),-hold)
+
+fuzz: need-go need-linux ## every fuzz target with new inputs, one after another: make fuzz TIME=5m (30s if not said)
+	@GO="$(GO)" TIME="$(TIME)" tools/fuzz.sh $(MODULES)
 
 bench: need-go need-linux ## handovers a second on this machine, beside what its PostgreSQL could do at best
 	@$(GO) run ./tools/bench

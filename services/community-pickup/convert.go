@@ -127,7 +127,7 @@ func spellFromProto(p *dischargev1.Spell, stamp pickup.Stamp) *pickup.Spell {
 		s.Involved = append(s.Involved, involvements[i])
 	}
 	if d := p.GetDischarge(); d != nil {
-		s.Discharge = &pickup.Discharge{At: d.GetAt().AsTime(), Method: d.GetMethod(), Destination: d.GetDestination(), Number: int(d.GetNumber())}
+		s.Discharge = &pickup.Discharge{At: timeOf(d.GetAt()), Method: d.GetMethod(), Destination: d.GetDestination(), Number: int(d.GetNumber())}
 	}
 	return s
 }

@@ -41,7 +41,7 @@ func (k *kept) learn(now time.Time, spell uuid.UUID, version int64) {
 		k.t.Fatal(err)
 	}
 	e := event.Event{Type: spellType, ID: spell, Key: spell, Epoch: 1, Version: version, OccurredAt: now, RecordedAt: now, Data: data}
-	if err := k.db.InTx(k.t.Context(), func(tx pgx.Tx) error {
+	if err := k.db.InTx(k.t.Context(), "adopt", func(tx pgx.Tx) error {
 		return k.store.applyAll(readSpell)(k.t.Context(), tx, now, []event.Event{e})
 	}); err != nil {
 		k.t.Fatal(err)
@@ -50,7 +50,7 @@ func (k *kept) learn(now time.Time, spell uuid.UUID, version int64) {
 
 func (k *kept) change(now time.Time, spell uuid.UUID, do func(pickup.Task) (pickup.Task, []pickup.Notice, error)) {
 	k.t.Helper()
-	if err := k.db.InTx(k.t.Context(), func(tx pgx.Tx) error {
+	if err := k.db.InTx(k.t.Context(), "adopt", func(tx pgx.Tx) error {
 		found, err := lockTask(k.t.Context(), tx, taskID(spell))
 		if err != nil {
 			return err

@@ -274,16 +274,20 @@ func TestRecordEventNamesTheFieldAtFault(t *testing.T) {
 		return &dischargev1.RecordEventRequest{Feed: "hub-staff", MessageId: "H1", Kind: dischargev1.EventKind_EVENT_KIND_ADMIT, RecordedAt: timestamp(day(1, 10)), VisitNumber: "V1"}
 	}
 	for field, spoil := range map[string]func(*dischargev1.RecordEventRequest){
-		"feed":         func(r *dischargev1.RecordEventRequest) { r.Feed = "mse-basildon" },
-		"kind":         func(r *dischargev1.RecordEventRequest) { r.Kind = 0 },
-		"message_id":   func(r *dischargev1.RecordEventRequest) { r.MessageId = "" },
-		"recorded_at":  func(r *dischargev1.RecordEventRequest) { r.RecordedAt = nil },
-		"visit_number": func(r *dischargev1.RecordEventRequest) { r.VisitNumber = "" },
+		"feed":          func(r *dischargev1.RecordEventRequest) { r.Feed = "mse-basildon" },
+		"kind":          func(r *dischargev1.RecordEventRequest) { r.Kind = 0 },
+		"message_id":    func(r *dischargev1.RecordEventRequest) { r.MessageId = "" },
+		"recorded_at":   func(r *dischargev1.RecordEventRequest) { r.RecordedAt = nil },
+		"visit_number":  func(r *dischargev1.RecordEventRequest) { r.VisitNumber = "" },
+		"visit_number ": func(r *dischargev1.RecordEventRequest) { r.VisitNumber = " " },
+		"ward":          func(r *dischargev1.RecordEventRequest) { r.Ward = "E\x00M" },
+		"family_name":   func(r *dischargev1.RecordEventRequest) { r.Person = &dischargev1.Person{FamilyName: "\x00"} },
+		"admitted_at":   func(r *dischargev1.RecordEventRequest) { r.AdmittedAt = timestamp(day(1, 10).AddDate(7000, 0, 0)) },
 	} {
 		req := good()
 		spoil(req)
 		_, err := h.client.RecordEvent(t.Context(), req)
-		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), field+":") {
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), strings.TrimSpace(field)+":") {
 			t.Errorf("%s: %v", field, err)
 		}
 	}

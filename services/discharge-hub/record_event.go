@@ -2,9 +2,11 @@ package dischargehub
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
@@ -37,11 +39,27 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 		"recorded_at": req.GetRecordedAt(), "effective_at": req.GetEffectiveAt(), "admitted_at": req.GetAdmittedAt(),
 		"discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
 	} {
-		if at != nil && at.CheckValid() != nil {
-			return fault.Field(field, "is not a valid time")
+		if at != nil && (at.CheckValid() != nil || !discharge.OfThisAge(at.AsTime())) {
+			return fault.Field(field, "is no time of this age")
+		}
+	}
+	for _, m := range []proto.Message{req, req.GetPerson()} {
+		if field := fieldWithNUL(m); field != "" {
+			return fault.Field(field, "holds a NUL, which cannot be stored")
 		}
 	}
 	return nil
+}
+
+// fieldWithNUL names a text field of the message itself that holds NUL, or none.
+func fieldWithNUL(m proto.Message) (field string) {
+	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Kind() == protoreflect.StringKind && strings.ContainsRune(v.String(), 0) {
+			field = string(f.Name())
+		}
+		return field == ""
+	})
+	return field
 }
 
 // readRecordEvent reads a stored request.
@@ -51,6 +69,11 @@ func readRecordEvent(feed discharge.Feed, body []byte) (discharge.Reading, error
 		return discharge.Reading{}, fmt.Errorf("not a RecordEventRequest: %w", err)
 	}
 	return discharge.FromEvent(feed, eventOf(&req, discharge.Digest(body))), nil
+}
+
+// spellOf is the spell that a request is about, by the same reading that will keep it; empty if its key is not whole.
+func spellOf(feed discharge.Feed, req *dischargev1.RecordEventRequest) string {
+	return discharge.FromEvent(feed, eventOf(req, "")).Fact.SpellID
 }
 
 func optionalTime(t *timestamppb.Timestamp) time.Time {

@@ -36,7 +36,7 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 	if err := checkRecordEvent(req); err != nil {
 		return nil, err
 	}
-	spell := discharge.SpellID(feed.Provider, req.GetVisitNumber(), req.GetPatientNumber(), optionalTime(req.GetAdmittedAt()))
+	spell := spellOf(feed, req)
 	if spell == "" {
 		return nil, fault.Field("visit_number", "is missing; give it, or patient_number and admitted_at")
 	}

@@ -165,9 +165,15 @@ func (in Inputs) Validate() error {
 		if s.Status == SpellDischarged && (s.Discharge == nil || s.Discharge.At.IsZero()) {
 			problems = append(problems, fmt.Errorf("spell %s: discharged without a time of discharge: discharge-hub must send one", s.SpellID))
 		}
+		if s.Discharge != nil && !ofThisAge(s.Discharge.At) {
+			problems = append(problems, fmt.Errorf("spell %s: discharged in the year %d: discharge-hub must send a time of this age", s.SpellID, s.Discharge.At.Year()))
+		}
 	}
 	if a := in.Assessment; a != nil {
 		ids = append(ids, a.SpellID)
+		if !ofThisAge(a.RequestedAt) || !ofThisAge(a.CompletedAt) {
+			problems = append(problems, fmt.Errorf("assessment %s: requested or completed in another age: light-touch-assessment must send times of this one", a.SpellID))
+		}
 	}
 	if n := in.Need; n != nil {
 		ids = append(ids, n.SpellID)
@@ -189,6 +195,12 @@ func (in Inputs) Validate() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// ofThisAge says whether a time is not told, or is one from which days can be counted and which can be stored: years have four digits,
+// in a Date and in JSON. The limits are those by which discharge-hub reads the times of hospitals.
+func ofThisAge(at time.Time) bool {
+	return at.IsZero() || at.Year() >= 1850 && at.Year() <= 2200
 }
 
 // newest keeps, of each snapshot, the one with the later stamp.

@@ -31,6 +31,11 @@ func FromHL7(feed Feed, raw []byte) (Reading, error) {
 	if trigger == "" {
 		trigger = m.Field("EVN", 1).Text()
 	}
+	if m.Header.Type == "" || m.Header.Type == "ADT" && trigger == "" {
+		// It may be a discharge: only a person can tell.
+		return Reading{Problems: []Problem{{NoMessageType, "MSH-9", "no message type, or no trigger here and none in EVN-1",
+			"Find out what happened and record it by hand, and ask the sender for MSH-9"}}}, nil
+	}
 	if m.Header.Type != "ADT" || !Kind(trigger).known() {
 		return Reading{NotHandled: strings.TrimSuffix(m.Header.Type+"^"+trigger, "^")}, nil
 	}
@@ -71,7 +76,7 @@ func told(f hl7.Field) Told[string] {
 // time reads a time with whatever precision it has; false means that it is none of this age.
 func (r *reader) time(text string) (hl7.Time, bool) {
 	at, err := hl7.ParseTime(text, r.feed.Zone)
-	return at, err == nil && at.Year() >= 1850 && at.Year() <= 2200
+	return at, err == nil && OfThisAge(at.Time)
 }
 
 // moment reads a time to the day or better. One that can't be read is a problem and says nothing.

@@ -100,6 +100,14 @@ func TestOtherMessagesAreNamedAndNoProblem(t *testing.T) {
 	if r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", "ADT")); r.NotHandled != "" || r.Fact.Kind != KindDischarge {
 		t.Errorf("a trigger in EVN-1 only: %+v", r)
 	}
+	for _, silent := range [][]byte{
+		adt("A03", "1", "20260902143000", "MSH-9", ""), adt("A03", "1", "20260902143000", "MSH-9", "^A03"),
+		adt("A03", "1", "20260902143000", "MSH-9", "ADT", "EVN-1", ""), adt("A03", "1", "20260902143000", "MSH-9", "", "EVN-1", ""),
+	} {
+		if r := reading(t, silent); r.NotHandled != "" || r.Usable || !slices.Equal(kinds(r.Problems), []string{NoMessageType}) {
+			t.Errorf("nobody is told of a message that does not say what it is: %+v", r)
+		}
+	}
 	if _, err := FromHL7(feedNamed(t, "mse-basildon"), []byte("hello")); err == nil {
 		t.Error("bytes that are no message were read")
 	}

@@ -15,6 +15,10 @@ var London = sync.OnceValue(func() *time.Location {
 	return loc
 })
 
+// OfThisAge tells whether a hospital can have meant this time. Days are counted from it and it is stored and published, where years have
+// four digits.
+func OfThisAge(at time.Time) bool { return at.Year() >= 1850 && at.Year() <= 2200 }
+
 // Moment is a time as a hospital tells it, in UTC. Some tell only the day.
 type Moment struct {
 	At time.Time `json:"at"`

@@ -7,6 +7,7 @@ import (
 
 // Kinds of problems: each becomes an exception with an owner.
 const (
+	NoMessageType        = "no-message-type"
 	NoSpellKey           = "no-spell-key"
 	TestMessageOnLive    = "test-message-on-live-feed"
 	NoTime               = "no-time"

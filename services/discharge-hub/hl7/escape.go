@@ -64,7 +64,7 @@ func sequence(code string, d *Delimiters) (string, bool) {
 	return "", false
 }
 
-// appendEscaped writes text so that it reads back as it is.
+// appendEscaped writes text so that it reads back as it is. A line break is written by its code, because `.br` may hold a delimiter.
 func appendEscaped(b []byte, text string, d Delimiters) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -80,8 +80,6 @@ func appendEscaped(b []byte, text string, d Delimiters) []byte {
 			code = "R"
 		case d.Escape:
 			code = "E"
-		case '\n':
-			code = ".br"
 		default:
 			if c >= ' ' {
 				b = append(b, c)

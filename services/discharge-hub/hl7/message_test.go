@@ -1,7 +1,6 @@
 package hl7
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"slices"
@@ -268,38 +267,6 @@ func TestBuilderKeepsRepeatedSegmentsApart(t *testing.T) {
 	if diff := cmp.Diff(want, string(b.Bytes())); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add(sample(f))
-	f.Add(bytes.ReplaceAll(sample(f), []byte("\r"), []byte("\n")))
-	f.Add([]byte("MSH#*!/%#A#B\nPID#/X41/#\"\""))
-	f.Add([]byte("MSH|^~\\&|A|B\rPID|\\|\\X|~~|&&"))
-	f.Add([]byte("MSH|^~|\xff"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		h, headerErr := ParseHeader(raw)
-		m, err := Parse(raw)
-		if err == nil && headerErr != nil {
-			t.Fatalf("message is read, its header is not: %v", headerErr)
-		}
-		ack, ackErr := Parse(Ack{Code: Error, Text: "not now"}.To(h))
-		if ackErr != nil {
-			t.Fatalf("acknowledgement of %q can't be read: %v", raw, ackErr)
-		}
-		if headerErr == nil && h.CharacterSet == "" && strings.TrimSpace(ack.Field("MSA", 2).Text()) != h.ControlID {
-			t.Fatalf("MSA-2 is %q for control id %q", ack.Field("MSA", 2).Text(), h.ControlID)
-		}
-		if err != nil {
-			return
-		}
-		for s := range m.Segments("") {
-			for n := 1; n < 50; n++ {
-				for rep := range s.Field(n).Repetitions() {
-					_ = rep.Component(2).Subcomponent(2).Text()
-				}
-			}
-		}
-	})
 }
 
 func BenchmarkParseHeader(b *testing.B) {

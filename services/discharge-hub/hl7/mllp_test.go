@@ -128,30 +128,3 @@ func TestWhatIsFramedIsRead(t *testing.T) {
 		}
 	})
 }
-
-func FuzzReader(f *testing.F) {
-	f.Add([]byte("\x0bMSH|^~\\&|A\x1c\r"), 1000)
-	f.Add([]byte("\x0b\x0bMSH\x1c\r\x1c\r"), 10)
-	f.Add([]byte("\x0bMSH\x1c\x0b\x1c\x0bMSH"), 2)
-	f.Fuzz(func(t *testing.T, wire []byte, limit int) {
-		if limit < 1 || limit > 1<<16 {
-			return
-		}
-		r := NewReader(bytes.NewReader(wire), limit)
-		for {
-			frame, err := r.Next()
-			if len(frame) > limit {
-				t.Fatalf("a frame of %d bytes above the limit of %d", len(frame), limit)
-			}
-			if bytes.IndexByte(frame, endBlock) >= 0 {
-				t.Fatalf("an end block in %q", frame)
-			}
-			if bytes.Contains(frame, []byte("\x0bMSH")) {
-				t.Fatalf("two messages in %q", frame)
-			}
-			if err != nil && !errors.Is(err, ErrTooLarge) {
-				return
-			}
-		}
-	})
-}

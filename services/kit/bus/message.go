@@ -69,7 +69,8 @@ func Decode(h nats.Header, data []byte) (event.Event, error) {
 	}
 	moment := func(name string) time.Time {
 		v, err := time.Parse(time.RFC3339Nano, h.Get(name))
-		if err != nil {
+		// An offset can lead to a year of more than four digits in UTC, in which it could not be sent on.
+		if v = v.UTC(); err != nil || v.Year() < 0 || v.Year() > 9999 {
 			errs = append(errs, fmt.Errorf("header %s is not an RFC 3339 time", name))
 		}
 		return v

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,22 +24,26 @@ import (
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
-// server is the PostgreSQL of this test binary, set by Main before any test runs.
-var server *devinfra.Postgres
+// server is the PostgreSQL of this test binary, from the first test that asks for a database: what needs none, such as each of the
+// processes that fuzz a function, does not wait for one.
+var (
+	server      *devinfra.Postgres
+	startServer = sync.OnceValue(func() (err error) {
+		server, err = devinfra.StartPostgres(context.Background(), devinfra.PostgresOptions{})
+		return err
+	})
+)
 
 var databases atomic.Int32
 
 // Main runs a package's tests with a PostgreSQL beside them: `func TestMain(m *testing.M) { kittest.Main(m) }`.
 func Main(m *testing.M) {
-	var err error
-	if server, err = devinfra.StartPostgres(context.Background(), devinfra.PostgresOptions{}); err != nil {
-		fmt.Fprintf(os.Stderr, "no PostgreSQL for the tests: %v\n", err)
-		os.Exit(1)
-	}
 	code := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintf(os.Stderr, "PostgreSQL did not stop cleanly: %v\n", err)
-		code = max(code, 1)
+	if server != nil {
+		if err := server.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "PostgreSQL did not stop cleanly: %v\n", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }
@@ -46,6 +51,9 @@ func Main(m *testing.M) {
 // EmptyDatabase returns the URL of a new database without any table.
 func EmptyDatabase(t testing.TB) string {
 	t.Helper()
+	if err := startServer(); err != nil {
+		t.Fatalf("no PostgreSQL for the tests: %v", err)
+	}
 	name := fmt.Sprintf("test_%d", databases.Add(1))
 	if err := server.CreateDatabases(t.Context(), name); err != nil {
 		t.Fatalf("create database: %v", err)

@@ -71,8 +71,8 @@ func TestReplayingAllMessagesIntoAnEmptySystemGivesTheSameTasks(t *testing.T) {
 }
 
 // withoutRecorded takes away what says when, and in how many steps, we learned of things: the spell's version, the number of the schedule,
-// the days that were used by then, which discharge was learned of last and when, since when the team had the
-// task, the times at which notices fired, and those that were withdrawn or count from when the team got the task.
+// the days that were used by then, which discharge was learned of last and when, since when the team had the task, the times at which notices
+// fired, and those that were withdrawn or count from when the team got the task.
 func withoutRecorded(t *pickupv1.Task) *pickupv1.Task {
 	t = proto.CloneOf(t)
 	t.SpellEpoch, t.SpellVersion, t.Schedule, t.DaysUsedOnArrival, t.DischargeNumber, t.LearnedAt, t.DeliveredAt = 0, 0, 0, 0, 0, nil, nil

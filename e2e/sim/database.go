@@ -32,7 +32,6 @@ type schema struct {
 	tables    []string
 	sequences []string
 	initial   map[string][]byte // rows that the migrations made, as JSON, by table
-	kept      map[string]int64  // of the copy for a restore: the sequences' last values
 }
 
 // Settings are what PostgreSQL needs for a simulation: it tells of a deadlock at once, so that the scheduler sees who waits for whom, and it
@@ -69,7 +68,7 @@ func (db *database) urlOf(s *schema) string {
 	return db.url + separator + "search_path=" + s.name
 }
 
-// describe reads what a migrated schema holds, and makes the tables that a copy of it goes to.
+// describe reads what a migrated schema holds.
 func (db *database) describe(ctx context.Context, s *schema) (err error) {
 	names := func(sql string) ([]string, error) {
 		rows, err := db.admin.Query(ctx, sql, s.name)
@@ -91,9 +90,6 @@ func (db *database) describe(ctx context.Context, s *schema) (err error) {
 		}
 		if rows != nil {
 			s.initial[t] = rows
-		}
-		if _, err := db.admin.Exec(ctx, fmt.Sprintf(`CREATE UNLOGGED TABLE %s.copy_of_%s (LIKE %s.%s)`, s.name, t, s.name, t)); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -128,39 +124,6 @@ func (db *database) vacuum(ctx context.Context) error { return db.run(ctx, "VACU
 func (db *database) run(ctx context.Context, sql string) error {
 	_, err := db.admin.PgConn().Exec(ctx, sql).ReadAll()
 	return err
-}
-
-// copySchema keeps a copy of what a service's database holds now.
-func (db *database) copySchema(ctx context.Context, service string) error {
-	s := db.schemas[service]
-	var sql strings.Builder
-	for _, t := range s.tables {
-		fmt.Fprintf(&sql, "DELETE FROM %s.copy_of_%s; INSERT INTO %s.copy_of_%s SELECT * FROM %s.%s;", s.name, t, s.name, t, s.name, t)
-	}
-	s.kept = map[string]int64{}
-	for _, seq := range s.sequences {
-		var next int64
-		if err := db.admin.QueryRow(ctx, `SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM `+s.name+`.`+seq).Scan(&next); err != nil {
-			return err
-		}
-		s.kept[seq] = next
-	}
-	return db.run(ctx, sql.String())
-}
-
-// restoreSchema puts a service's database back to the copy, as a restored backup does: sequences go back too.
-func (db *database) restoreSchema(ctx context.Context, service string) error {
-	s := db.schemas[service]
-	var sql strings.Builder
-	sql.WriteString("BEGIN; SET LOCAL session_replication_role = replica;")
-	for _, t := range s.tables {
-		fmt.Fprintf(&sql, "DELETE FROM %s.%s; INSERT INTO %s.%s OVERRIDING SYSTEM VALUE SELECT * FROM %s.copy_of_%s;", s.name, t, s.name, t, s.name, t)
-	}
-	for _, seq := range s.sequences {
-		fmt.Fprintf(&sql, "SELECT setval('%s.%s', %d, false);", s.name, seq, s.kept[seq])
-	}
-	sql.WriteString("COMMIT")
-	return db.run(ctx, sql.String())
 }
 
 // blockers are the backends for whose locks a backend waits; none when it does not wait.

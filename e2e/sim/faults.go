@@ -32,7 +32,6 @@ const (
 	clockAhead         Fault = "clock that jumps ahead"
 	clockBack          Fault = "clock that jumps back"
 	clockChange        Fault = "stay across a change of the clocks"
-	restored           Fault = "database restored to an earlier point"
 	lostAcknowledged   Fault = "JetStream: acknowledged message lost"
 	storedTwice        Fault = "JetStream: message stored twice"
 	broughtTwice       Fault = "JetStream: message brought twice"
@@ -48,7 +47,7 @@ const (
 var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
-	pausedProcess, clockAhead, clockBack, clockChange, restored, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
+	pausedProcess, clockAhead, clockBack, clockChange, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
 	lostAck, acksForgotten, truncated, wiped,
 }
 
@@ -141,7 +140,7 @@ func (w *world) disturb() {
 		return
 	}
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	kind := w.faults.pick(laggingWorker, pausedProcess, clockAhead, clockBack, restored, acksForgotten, truncated, wiped)
+	kind := w.faults.pick(laggingWorker, pausedProcess, clockAhead, clockBack, acksForgotten, truncated, wiped)
 	detail := n.name
 	switch kind {
 	case laggingWorker:
@@ -168,11 +167,6 @@ func (w *world) disturb() {
 		n.skew, n.skewUntil = by, w.sched.steps+50+w.rng.IntN(150)
 		w.least, w.most = min(w.least, by), max(w.most, by)
 		detail = fmt.Sprintf("%s by %s", n.name, by)
-	case restored:
-		if !w.restoreOne(n.service) {
-			return
-		}
-		detail = n.service
 	case acksForgotten:
 		w.courier.forgetAcks(w.now())
 		detail = ""

@@ -32,7 +32,6 @@ type world struct {
 	told      []oracle.Told // what was accepted
 	hospitals []*hospital
 	staff     *staff
-	restore   restoreState
 
 	story      []string
 	violations []string
@@ -75,7 +74,7 @@ const (
 func (w *world) live() {
 	w.faults.on = true
 	for turn := 0; turn < mostSteps && len(w.violations) == 0; turn++ {
-		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() && !w.restore.open() {
+		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() {
 			return
 		}
 		w.pass(time.Duration(w.rng.IntN(40)) * time.Millisecond)
@@ -156,13 +155,12 @@ func (w *world) recover() {
 		if n.skew != 0 && n.skewUntil <= w.sched.steps {
 			n.skew = 0
 		}
-		if n.proc == nil && n.downUntil <= w.sched.steps && !w.restore.holds(n) {
+		if n.proc == nil && n.downUntil <= w.sched.steps {
 			if err := n.start(); err != nil {
 				w.fail("start %s: %v", n.name, err)
 			}
 		}
 	}
-	w.restore.goOn()
 }
 
 func (w *world) allSent() bool {
@@ -229,7 +227,6 @@ func (w *world) heal() {
 		f.until = 0
 	}
 	w.finish()
-	w.restore.finish()
 	w.recover()
 }
 

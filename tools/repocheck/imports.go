@@ -68,7 +68,7 @@ func crossing(from, to string, test bool) string {
 		return "proto imports nothing of the project, because everything imports proto"
 	case within(from, "services") && (within(to, "tools") || within(to, "e2e")):
 		return "services do not know the programs that build, run and test them"
-	case within(from, "e2e") && service(to) != "":
+	case within(from, "e2e") && !within(from, "e2e/sim") && service(to) != "":
 		return "e2e looks at services from outside, as processes, so that it sees what users see"
 	case within(from, "services") && !test && slices.Contains(testOnly, to) && !slices.Contains(testOnly, from):
 		return "it brings a NATS server and test machinery, which do not belong into a service's binary; only tests may"

@@ -23,9 +23,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add("homeward.a.b.v1", id, id, "02147483648", "0", "2026-09-02", "", "00-0-0-00", []byte("x"))
 	f.Add("homeward.a.b.v1", id, id, "1", "1", "9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00+14:00", "", []byte("x"))
 	f.Add("homeward.a.*.v1", "", "", "-1", "", "", "", "", []byte(nil))
-	b := &Bus{source: "homeward/test"}
 	f.Fuzz(func(t *testing.T, typ, id, key, epoch, version, occurred, recorded, parent string, data []byte) {
-		e, err := decode(nats.Header{
+		e, err := Decode(nats.Header{
 			hType: {typ}, hSubject: {id}, hKey: {key}, hEpoch: {epoch}, hVersion: {version}, hOccurred: {occurred}, hTime: {recorded}, hTraceparent: {parent},
 		}, data)
 		if err != nil {
@@ -34,12 +33,12 @@ func FuzzDecode(f *testing.F) {
 		if e.Epoch < 1 || e.Version < 1 || !event.ValidType(e.Type) {
 			t.Fatalf("taken for an event: %+v", e)
 		}
-		m := b.message(e)
+		m := Encode("/homeward/test", e)
 		if want := (event.Event{Type: typ, ID: uuid.MustParse(id), Key: uuid.MustParse(key), Epoch: e.Epoch, Version: e.Version}); m.Subject != want.Subject() ||
 			m.Header.Get(hID) != want.EventID().String() {
 			t.Fatalf("published to %s with id %s", m.Subject, m.Header.Get(hID))
 		}
-		back, err := decode(m.Header, m.Data)
+		back, err := Decode(m.Header, m.Data)
 		if err != nil {
 			t.Fatalf("%+v can't be read again: %v", e, err)
 		}

@@ -45,7 +45,7 @@ type unsent struct {
 
 // Idle reports whether no relay works on the database: the service is stopped. It stays so until the transaction ends.
 func Idle(ctx context.Context, tx pgx.Tx) (idle bool, err error) {
-	err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, relayLock).Scan(&idle)
+	err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(`+relayLock+`)`).Scan(&idle)
 	return idle, err
 }
 

@@ -1,0 +1,10 @@
+// Package sim is a deterministic simulation of the platform: the decisions, stores and SQL that ship, on a real PostgreSQL, with the real
+// relay, consumers, sweepers and reconciliation, stepped by one scheduler from one seed.
+//
+// Every worker, sender and person is a flow that stops before each statement, publication and call. The scheduler hands one baton from flow
+// to flow; it passes it on when the flow comes to its next point, ends, or when PostgreSQL says that it is blocked by another one's lock. So
+// transactions overlap, and a seed still decides everything: run twice it gives the same trace.
+//
+// JetStream is a model with the defects that the real one was seen to have (courier.go). What goes wrong, and how often, is in faults.go.
+// When a seed is over, package oracle, which knows nothing of the services' code, says what must have become of every spell (check.go).
+package sim

@@ -143,7 +143,7 @@ func (db *database) cancel(backend uint32) {
 
 // awaitGone waits until a backend has noticed that its client is gone.
 func (db *database) awaitGone(backend uint32) {
-	for range 10_000 {
+	for range 150_000 {
 		var there bool
 		if err := db.admin.QueryRow(context.Background(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)`, int32(backend)).Scan(&there); err != nil {
 			panic(fmt.Sprintf("simulation: look for a backend: %v", err))

@@ -189,7 +189,7 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 		return ctx
 	}
 	fr.flow.backend.Store(conn.PgConn().PID())
-	if strings.Contains(q.SQL, "pg_try_advisory_lock") && fr.proc != nil {
+	if strings.Contains(q.SQL, "synchronous_commit") { // the relay has the lock: this session holds it
 		fr.proc.session = conn.PgConn().PID()
 	}
 	if v.lose {

@@ -172,10 +172,10 @@ func (w *world) run(ctx context.Context, c cell, n int) error {
 		return err
 	}
 	s, err := tell(ctx, w, n, rand.New(rand.NewPCG(uint64(n), 1)), slices.ContainsFunc(c.faults, buries))
-	if err == nil {
-		err = again(ctx, "it fires", fired)
+	if err != nil {
+		return errors.Join(err, s.check(ctx)) // which tells what is missing
 	}
-	if err == nil {
+	if err = again(ctx, "it fires", fired); err == nil {
 		err = again(ctx, "what was acknowledged comes out right", func() error { return s.check(ctx) })
 	}
 	return errors.Join(err, w.disarm())

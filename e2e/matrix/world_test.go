@@ -171,18 +171,22 @@ func (w *world) disarm() error {
 	return nil
 }
 
-// again does something until it succeeds, as whoever gets no answer does.
+// again does something until it succeeds, as whoever gets no answer does. It returns what was wrong before the time was up.
 func again(ctx context.Context, what string, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var wrong error
 	for {
 		err := f()
 		if err == nil {
 			return nil
 		}
+		if wrong == nil || ctx.Err() == nil {
+			wrong = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("%s: %w", what, wrong)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

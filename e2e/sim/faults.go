@@ -151,14 +151,12 @@ func (w *world) disturb() {
 		k.lagUntil = w.sched.steps + 100 + w.rng.IntN(200)
 		detail = k.name
 	case pausedProcess:
-		if n.proc == nil || n.proc.session == 0 {
+		if n.proc == nil || n.proc.session == nil {
 			return
 		}
 		n.pausedUntil = w.sched.steps + 50 + w.rng.IntN(150)
-		if err := w.db.terminate(w.ctx, n.proc.session); err != nil {
-			w.fail("terminate a session: %v", err)
-		}
-		n.proc.session = 0
+		n.proc.session.end()
+		n.proc.session = nil
 	case clockAhead, clockBack:
 		by := []time.Duration{2 * time.Second, 90 * time.Second, 11 * time.Minute, 3 * time.Hour, 50 * 24 * time.Hour}[w.rng.IntN(5)]
 		if kind == clockBack {

@@ -50,7 +50,7 @@ type process struct {
 	rpc     registry
 	dead    atomic.Bool
 	workers []*worker
-	session uint32 // the relay's backend, which holds the advisory lock
+	session *session // the relay's, which holds the advisory lock
 }
 
 // worker is one of a process's background workers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type node struct {
 	pausedUntil   int
 	skew          time.Duration // how far its clock is off
 	skewUntil     int
+	alarmed       bool // it has asked for a clock set right, or a restart
 }
 
 // process is one run of a service: the real service, wired to the simulation.
@@ -76,7 +78,7 @@ func (n *node) start() error {
 	w := n.world
 	p := &process{node: n, rpc: registry{}}
 	p.svc = &service.Service{
-		Name: n.service, Log: slog.New(teller{w, n.name}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
+		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
 		Dial:      func(addr string) (grpc.ClientConnInterface, error) { return wire{w, addr}, nil },
 		Publisher: p.publisher,
 		Subscribe: func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
@@ -180,7 +182,7 @@ func (k *worker) woken() bool { return len(k.loop.Wake) > 0 }
 // teller takes what a service logs as a warning or worse into the story.
 type teller struct {
 	w    *world
-	node string
+	node *node
 }
 
 func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
@@ -191,7 +193,8 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 		detail += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
 	})
-	t.w.tellDetail(t.node+" says: "+r.Message, detail)
+	t.w.tellDetail(t.node.name+" says: "+r.Message, detail)
+	t.node.alarmed = t.node.alarmed || strings.Contains(r.Message, "restart this service")
 	return nil
 }
 

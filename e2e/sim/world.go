@@ -109,7 +109,7 @@ func (w *world) turn() {
 			case k.woken():
 				weight = 1
 			case !w.clock.Before(k.next):
-				weight = 0.15
+				weight = 0.03
 			default:
 				continue
 			}
@@ -240,12 +240,24 @@ const (
 func (w *world) settle() {
 	for range healRounds {
 		w.pass(healStep)
+		w.heed()
 		w.round()
 		if w.disagreements() == "" {
 			return
 		}
 	}
 	w.fail("not repaired after %s: %s", healRounds*healStep, w.disagreements())
+}
+
+// heed restarts the services that have asked for it: their clocks are right, and they began with wrong ones.
+func (w *world) heed() {
+	for _, n := range w.nodes {
+		if n.alarmed && n.proc != nil {
+			w.crash(n.proc)
+			n.alarmed, n.downUntil = false, 0
+		}
+	}
+	w.recover()
 }
 
 // weeks lets the weeks go by: the sweepers look at every deadline, now and then one is cut off.

@@ -113,6 +113,15 @@ func (db *database) empty(ctx context.Context) error {
 	return db.run(ctx, sql.String())
 }
 
+// keep makes the backup of a service's tables; bringBack puts it in their place.
+func (db *database) keep(ctx context.Context, service string) error {
+	return db.run(ctx, backupSQL(db.schemas[service]))
+}
+
+func (db *database) bringBack(ctx context.Context, service string) error {
+	return db.run(ctx, restoreSQL(db.schemas[service]))
+}
+
 // vacuum removes what emptied seeds left behind in the indexes.
 func (db *database) vacuum(ctx context.Context) error { return db.run(ctx, "VACUUM") }
 

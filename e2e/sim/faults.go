@@ -32,6 +32,10 @@ const (
 	clockAhead         Fault = "clock that jumps ahead"
 	clockBack          Fault = "clock that jumps back"
 	clockChange        Fault = "stay across a change of the clocks"
+	restoredHub        Fault = "discharge-hub's database restored to an earlier point"
+	restoredPickup     Fault = "community-pickup's database restored to an earlier point"
+	restoredAssessment Fault = "light-touch-assessment's database restored to an earlier point"
+	restoredReablement Fault = "reablement-capacity's database restored to an earlier point"
 	lostAcknowledged   Fault = "JetStream: acknowledged message lost"
 	storedTwice        Fault = "JetStream: message stored twice"
 	broughtTwice       Fault = "JetStream: message brought twice"
@@ -47,7 +51,7 @@ const (
 var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
-	pausedProcess, clockAhead, clockBack, clockChange, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
+	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
 	lostAck, acksForgotten, truncated, wiped,
 }
 
@@ -162,6 +166,7 @@ func (w *world) disturb() {
 		if kind == clockBack {
 			by = -by
 		}
+		n.skewed = true
 		n.skew, n.skewUntil = by, w.sched.steps+50+w.rng.IntN(150)
 		w.least, w.most = min(w.least, by), max(w.most, by)
 		detail = fmt.Sprintf("%s by %s", n.name, by)

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/community-pickup"
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/discharge-hub"
@@ -41,6 +42,7 @@ type node struct {
 	pausedUntil   int
 	skew          time.Duration // how far its clock is off
 	skewUntil     int
+	skewed        bool // it was, once
 	alarmed       bool // it has asked for a clock set right, or a restart
 }
 
@@ -51,6 +53,7 @@ type process struct {
 	hub     *dischargehub.Hub
 	rpc     registry
 	dead    atomic.Bool
+	closed  bool // its doors are: it has not taken over what a restore lost
 	workers []*worker
 	session *session // the relay's, which holds the advisory lock
 }
@@ -91,6 +94,8 @@ func (n *node) start() error {
 	if err := p.wire(w.settings); err != nil {
 		return fmt.Errorf("wire %s: %w", n.name, err)
 	}
+	p.closed = true
+	p.workers = []*worker{{name: n.name + "/take over", proc: p, next: w.clock, loop: run.Loop{Name: "take over", Poll: time.Second, Step: p.takeOver}}}
 	for _, l := range p.svc.Workers {
 		p.workers = append(p.workers, &worker{name: n.name + "/" + l.Name, loop: l, proc: p, next: w.clock})
 	}
@@ -111,10 +116,25 @@ func (p *process) wire(s settings) (err error) {
 		err = lighttouch.Wire(p.svc, lighttouch.Config{DischargeHubAddr: "discharge-hub", QuestionSet: "safe-discharge-1"})
 	case "reablement-capacity":
 		err = reablementcapacity.Wire(p.svc, reablementcapacity.Config{
-			DischargeHubAddr: "discharge-hub", LightTouchAssessmentAddr: "light-touch-assessment", HoldFor: 2 * time.Hour, TimeZone: "Europe/London",
+			DischargeHubAddr: "discharge-hub", LightTouchAssessmentAddr: "light-touch-assessment", CommunityPickupAddr: "community-pickup", HoldFor: 2 * time.Hour, TimeZone: "Europe/London",
 		})
 	}
 	return err
+}
+
+// takeOver opens the doors of a process when it has what its consumers hold.
+func (p *process) takeOver(ctx context.Context) (bool, error) {
+	err := p.svc.TakeOver(ctx)
+	p.closed = err != nil
+	return false, err
+}
+
+// active are the workers that run: one alone until the doors are open.
+func (p *process) active() []*worker {
+	if p.closed {
+		return p.workers[:1]
+	}
+	return p.workers[1:]
 }
 
 // crash ends a process where it stands: what it holds in memory is gone, what it has open at PostgreSQL is rolled back.
@@ -141,11 +161,11 @@ func (w *world) crash(p *process) {
 	w.tell("%s is gone", n.name)
 }
 
-// processOf returns a running process of a service; nil when none is.
-func (w *world) processOf(service string) *process {
+// processOf returns a process of a service that answers a call; nil when none does.
+func (w *world) processOf(service, method string) *process {
 	var up []*process
 	for _, n := range w.nodes {
-		if n.service == service && n.proc != nil && n.pausedUntil <= w.sched.steps {
+		if n.service == service && n.proc != nil && n.pausedUntil <= w.sched.steps && (!n.proc.closed || method == opsv1.ReconciliationService_ListHeld_FullMethodName) {
 			up = append(up, n.proc)
 		}
 	}

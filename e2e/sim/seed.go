@@ -144,7 +144,8 @@ func (w *world) populate(s *Simulator) error {
 	w.clock = last.Add(time.Duration(w.rng.IntN(3600)) * time.Second)
 	w.startedAt = w.now()
 	w.share()
-	w.staff = &staff{w: w, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
+	w.restore = planRestore(w)
+	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
 		requested: map[string]bool{}, completed: map[string]bool{}, needs: map[string]bool{}}
 	for _, name := range serviceNames {
 		replicas := 1

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ func main() {
 	one := flag.Uint64("seed", 0, "run this seed alone, twice, and print its story")
 	workers := flag.Int("workers", 2, "seeds at a time, a database each")
 	flag.Parse()
+	debug.SetGCPercent(400) // there is little to keep, and much that comes and goes
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()
 	if err := simulate(ctx, *seeds, *first, *one, *workers); err != nil {
@@ -119,7 +121,9 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 					failed = errors.Join(failed, fmt.Errorf("seed %d: %w", seed, err))
 				}
 				if len(r.Violations) > 0 {
-					failed = errors.Join(failed, fmt.Errorf("seed %d: %s", seed, strings.Join(r.Violations, "\n  ")))
+					fmt.Printf("%s\nseed %d: VIOLATION\n  %s\nThe whole story: make sim SEED=%d\n\n",
+						strings.Join(r.ShortStory(), "\n"), seed, strings.Join(r.Violations, "\n  "), seed)
+					failed = errors.Join(failed, fmt.Errorf("seed %d: %d violations", seed, len(r.Violations)))
 				}
 				if total.Seeds%500 == 0 {
 					fmt.Printf("%d seeds, %.1f a second\n", total.Seeds, float64(total.Seeds)/time.Since(began).Seconds())

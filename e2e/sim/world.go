@@ -300,6 +300,9 @@ func (w *world) sweep() {
 		}
 	}
 	for _, n := range w.nodes {
+		if n.proc == nil { // it is gone again
+			continue
+		}
 		for _, k := range n.proc.active() {
 			if sweeper := k.loop.Name == "sweep deadlines" || k.loop.Name == "sweep slots"; sweeper && !k.busy {
 				k.begin()

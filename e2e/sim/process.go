@@ -136,6 +136,7 @@ func (w *world) crash(p *process) {
 			n.skew = 0 // whoever starts it again has looked at the clock
 		}
 	}
+	w.checkApplied(n.service)
 	w.tell("%s is gone", n.name)
 }
 

@@ -228,6 +228,7 @@ func (w *world) heal() {
 	}
 	w.finish()
 	w.recover()
+	w.checkDeliveries()
 }
 
 const (

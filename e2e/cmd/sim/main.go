@@ -20,17 +20,18 @@ func main() {
 	seeds := flag.Int("seeds", 200, "how many seeds to run")
 	first := flag.Uint64("first", 1, "the first seed")
 	one := flag.Uint64("seed", 0, "run this seed alone, twice, and print its story")
+	untilWrong := flag.Bool("until-wrong", false, "begin no more seeds once one has ended wrong")
 	workers := flag.Int("workers", 2, "seeds at a time, a database each")
 	flag.Parse()
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()
-	if err := simulate(ctx, *seeds, *first, *one, *workers); err != nil {
+	if err := simulate(ctx, *seeds, *first, *one, *workers, *untilWrong); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
 }
 
-func simulate(ctx context.Context, seeds int, first, one uint64, workers int) error {
+func simulate(ctx context.Context, seeds int, first, one uint64, workers int, untilWrong bool) error {
 	if one != 0 {
 		workers = 1
 	}
@@ -54,7 +55,7 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int) er
 	if one != 0 {
 		return tellOne(ctx, simulators[0], one)
 	}
-	return runMany(ctx, simulators, seeds, first)
+	return runMany(ctx, simulators, seeds, first, untilWrong)
 }
 
 // tellOne runs a seed twice: the second time proves that it is the same.
@@ -92,7 +93,9 @@ func tellOne(ctx context.Context, s *sim.Simulator, seed uint64) error {
 	return nil
 }
 
-func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first uint64) error {
+func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first uint64, untilWrong bool) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	began := time.Now()
 	next := make(chan uint64)
 	go func() {
@@ -120,6 +123,9 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 				}
 				if len(r.Violations) > 0 {
 					failed = errors.Join(failed, fmt.Errorf("seed %d: %s", seed, strings.Join(r.Violations, "\n  ")))
+					if untilWrong {
+						stop()
+					}
 				}
 				if total.Seeds%500 == 0 {
 					fmt.Printf("%d seeds, %.1f a second\n", total.Seeds, float64(total.Seeds)/time.Since(began).Seconds())

@@ -228,7 +228,7 @@ func (w *world) heal() {
 	}
 	w.finish()
 	w.recover()
-	w.checkDeliveries()
+	w.checkSteps()
 }
 
 const (

@@ -3,13 +3,14 @@ package sim
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/homeward-care/homeward/services/kit/event"
 )
 
-// What goes wrong on the way is repaired so well that no outcome tells of it. So every seed is also held to what must be so at each step.
+// Most of what goes wrong on the way is repaired, and no outcome tells of it. So every seed is also held to what must be so at each step.
 
 // watchInbox lets the database itself write down every version that an inbox applies although it is not newer.
 func (db *database) watchInbox(ctx context.Context, s *schema) error {
@@ -21,13 +22,15 @@ func (db *database) watchInbox(ctx context.Context, s *schema) error {
 			WHEN ((new.epoch, new.version) <= (old.epoch, old.version)) EXECUTE FUNCTION %[1]s.not_newer()`, s.name))
 }
 
-// checkDeliveries looks, when no flow is under way, whether every step of the deliveries so far kept to its promise.
-func (w *world) checkDeliveries() {
+// checkSteps looks, when no flow is under way, whether every step so far kept to its promise.
+func (w *world) checkSteps() {
 	for _, service := range serviceNames {
 		w.checkNewer(service)
 		w.checkSent(service)
 		w.checkApplied(service)
 	}
+	w.none("notices that a wrong clock fired", fmt.Sprintf(`SELECT count(*) FROM community_pickup.notice WHERE fired_at > '%s'::timestamptz + interval '5 minutes'`,
+		w.now().Format(time.RFC3339Nano)))
 }
 
 // checkNewer: an inbox applied each version once, and none after a newer one.

@@ -29,6 +29,11 @@ func (w *world) checkSteps() {
 		w.checkSent(service)
 		w.checkApplied(service)
 	}
+	w.checkClocks()
+}
+
+// checkClocks: no sweeper has fired by a clock that is far ahead.
+func (w *world) checkClocks() {
 	w.none("notices that a wrong clock fired", fmt.Sprintf(`SELECT count(*) FROM community_pickup.notice WHERE fired_at > '%s'::timestamptz + interval '5 minutes'`,
 		w.now().Format(time.RFC3339Nano)))
 }

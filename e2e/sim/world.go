@@ -264,6 +264,7 @@ func (w *world) weeks() {
 		}
 		w.pass(time.Duration(w.rng.IntN(stride*3600)) * time.Second)
 		w.sweep()
+		w.sweepAhead()
 	}
 	w.heal()
 	w.sweep()

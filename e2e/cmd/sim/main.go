@@ -20,7 +20,7 @@ func main() {
 	seeds := flag.Int("seeds", 200, "how many seeds to run")
 	first := flag.Uint64("first", 1, "the first seed")
 	one := flag.Uint64("seed", 0, "run this seed alone, twice, and print its story")
-	untilWrong := flag.Bool("until-wrong", false, "begin no more seeds once one has ended wrong")
+	untilWrong := flag.Bool("until-wrong", false, "begin no more seeds once one has ended wrong, and do not mind faults that never happened")
 	workers := flag.Int("workers", 2, "seeds at a time, a database each")
 	flag.Parse()
 	ctx, stop := run.SignalContext(context.Background())
@@ -136,7 +136,7 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 	}
 	work.Wait()
 	fmt.Printf("%s\n%.1f seeds a second on %d databases\n", total, float64(total.Seeds)/time.Since(began).Seconds(), len(simulators))
-	if missing := total.Missing(); failed == nil && len(missing) > 0 {
+	if missing := total.Missing(); failed == nil && !untilWrong && len(missing) > 0 {
 		failed = fmt.Errorf("never happened: %v", missing)
 	}
 	return failed

@@ -211,7 +211,7 @@ func TestAServiceAsItIsShippedHasNoFaultPoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"HOMEWARD_FAILPOINTS", "HOMEWARD_BUG", "relay.mark-sent", "inbox.bury", "door.store"} {
+		for _, name := range []string{"HOMEWARD_FAILPOINTS", "HOMEWARD_BUG", "relay.mark-sent", "inbox.bury", "door.store", "id-cursor", "fold-by-arrival"} {
 			if bytes.Contains(binary, []byte(name)) != (tags == "failpoints") {
 				t.Errorf("built with the tags %q: %s is there, or is not", tags, name)
 			}

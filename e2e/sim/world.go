@@ -232,6 +232,7 @@ func (w *world) heal() {
 	}
 	w.finish()
 	w.recover()
+	w.checkSteps()
 }
 
 const (
@@ -280,6 +281,7 @@ func (w *world) weeks() {
 		}
 		w.pass(time.Duration(w.rng.IntN(stride*3600)) * time.Second)
 		w.sweep()
+		w.sweepAhead()
 	}
 	w.heal()
 	w.sweep()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -273,6 +274,9 @@ func factList(stored []storedFact) []discharge.Fact {
 	list := make([]discharge.Fact, len(stored))
 	for i, f := range stored {
 		list[i] = f.Fact
+		if failpoint.Bug("fold-by-arrival") {
+			list[i].Recorded = stored[0].Fact.Recorded.Add(time.Duration(i))
+		}
 	}
 	return list
 }

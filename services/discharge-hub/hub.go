@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	svc.Go(lis.serve)
+	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
+		return err
+	}
 	return svc.Run(ctx)
 }
 
@@ -95,11 +99,12 @@ func Run(ctx context.Context, cfg Config) error {
 type Hub struct {
 	door    *mllpDoor
 	senders *atomic.Int32
+	store   *store
 }
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
-	st := &store{db: svc.DB}
+	st := &store{db: svc.DB, answered: answering(feedsByKey(feedList))}
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
@@ -116,7 +121,11 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 			return nil, err
 		}
 		own, err := st.hops(ctx, spell)
-		return append(gap, own...), err
+		if err != nil {
+			return nil, err
+		}
+		answers, err := st.answerHops(ctx, spell)
+		return slices.Concat(gap, own, answers), err
 	}
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: hops})
 	err := errors.Join(
@@ -133,7 +142,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	}
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	return &Hub{door, &rcv.senders}, nil
+	return &Hub{door, &rcv.senders, st}, nil
 }
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.

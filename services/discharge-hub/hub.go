@@ -89,6 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	svc.Go(lis.serve)
+	hub.watch(svc)
 	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
 		return err
 	}

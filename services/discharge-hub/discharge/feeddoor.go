@@ -10,7 +10,7 @@ import (
 // SilenceLimit is how long a feed may send nothing between two times of the day on its clock; outside of them it may be silent.
 type SilenceLimit struct {
 	After time.Duration
-	// From and To are times since midnight; a To that is not after From is on the next day.
+	// From and To are times since midnight; a To before From is on the next day. Where they are equal the limit holds always.
 	From, To time.Duration
 }
 

@@ -1,7 +1,6 @@
 package discharge
 
 import (
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -53,8 +52,8 @@ func (c *feedCheck) door(feed *Feed, in doorFile) {
 		feed.Silence = &SilenceLimit{After: after, From: c.clock("silent.from", s.From), To: c.clock("silent.to", s.To)}
 	}
 	if a := in.Answers; a != nil {
-		host, port, err := net.SplitHostPort(a.Addr)
-		c.that(err == nil && host != "" && port != "", "answers.addr", "must be the host:port of an MLLP listener")
+		colon := strings.LastIndexByte(a.Addr, ':')
+		c.that(colon > 0 && colon < len(a.Addr)-1, "answers.addr", "must be the host:port of an MLLP listener")
 		c.that(a.Application != "", "answers.application", "must be what the receiver expects in MSH-5")
 		c.that(a.Facility != "", "answers.facility", "must be what the receiver expects in MSH-6")
 		c.that(a.TLS || a.ServerName == "", "answers.server_name", "is for tls only")

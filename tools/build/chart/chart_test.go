@@ -48,7 +48,7 @@ func TestHelmLint(t *testing.T) {
 }
 
 var installations = map[string][]string{
-	"as shipped": nil,
+	"as shipped":            nil,
 	"TLS alone at the door": {"--set", "services.discharge-hub.mllp.tlsSecret=door,services.discharge-hub.mllp.plain=false"},
 	"everything set": {
 		"--set", "image.repository=registry.example:5000/homeward,image.tag=1.2.3,image.pullSecrets={pull}",

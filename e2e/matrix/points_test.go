@@ -84,6 +84,7 @@ var points = []point{
 	{"interpret.commit", []string{hub}, nil},
 	{"set-aside.commit", []string{hub}, nil},
 	{"chase.commit", []string{hub}, nil},
+	{"silence.commit", []string{hub}, nil},
 	{"read-people.commit", []string{hub}, nil},
 	{dischargev1.DischargeHubService_RecordEvent_FullMethodName, []string{hub}, nil},
 

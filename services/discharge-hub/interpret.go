@@ -238,7 +238,11 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		}
 		changed = append(changed, e)
 	}
-	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
+	saved, err := outbox.Save(ctx, tx, now, changed)
+	if err != nil {
+		return nil, err
+	}
+	if err := answerReceived(ctx, tx, now, in.store.answered, saved, facts); err != nil {
 		return nil, err
 	}
 	shared, err := sharedStays(ctx, tx, usable)

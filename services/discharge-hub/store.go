@@ -19,7 +19,10 @@ import (
 )
 
 // store is the hub's PostgreSQL.
-type store struct{ db *pg.DB }
+type store struct {
+	db       *pg.DB
+	answered []string // the feeds whose hospitals are told how far their handovers are
+}
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose
 // bytes the same feed has sent before is already stored.

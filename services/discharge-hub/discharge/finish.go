@@ -3,7 +3,7 @@ package discharge
 // readMerge reads whose number MRG-1 takes away, and of a visit which number it had before (MRG-5).
 func (r *reader) readMerge() {
 	mrg := r.m.Segment("MRG")
-	if r.fact.Kind.merges() || r.fact.Kind == KindMoveVisit {
+	if r.fact.Kind.Merges() || r.fact.Kind == KindMoveVisit {
 		_, r.fact.PriorNumber = r.numbersIn(mrg.Field(1))
 	}
 	r.priorVisit = told(mrg.Field(5, 1)).Value
@@ -70,7 +70,7 @@ func (r *reader) finishPerson() Reading {
 	f.AdmittedAt, f.DischargedAt, f.ExpectedDischarge = Told[Moment]{}, Told[Moment]{}, Told[Moment]{}
 	f.Method, f.Destination, f.DeadInText = Told[string]{}, Told[string]{}, false
 	f.Class, f.Site, f.Ward, f.Pathway, f.Involvements = Told[string]{}, Told[string]{}, Told[string]{}, Told[string]{}, nil
-	joins := f.Kind.merges() || f.Kind == KindRevokeMerge
+	joins := f.Kind.Merges() || f.Kind == KindRevokeMerge
 	if !joins {
 		f.PriorNumber = ""
 	}

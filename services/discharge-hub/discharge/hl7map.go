@@ -65,7 +65,7 @@ func groupsOf(kind Kind, m *hl7.Message) []*hl7.Message {
 		return m.Groups("PID")
 	case kind == KindMoveVisit:
 		return m.Groups("MRG")
-	case kind.merges():
+	case kind.Merges():
 		var groups []*hl7.Message
 		for _, person := range m.Groups("PID") {
 			groups = append(groups, person.Groups("MRG")...)

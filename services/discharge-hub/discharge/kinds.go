@@ -61,11 +61,11 @@ func (k Kind) OfPerson() bool {
 	case KindAddPerson, KindDeletePerson, KindUpdatePerson, KindRevokeMerge:
 		return true
 	}
-	return k.merges()
+	return k.Merges()
 }
 
-// merges tells whether two patient numbers are said to be one person's.
-func (k Kind) merges() bool { return slices.Contains(mergeKinds, k) }
+// Merges tells whether two patient numbers are said to be one person's.
+func (k Kind) Merges() bool { return slices.Contains(mergeKinds, k) }
 
 // known tells whether the fold understands the kind.
 func (k Kind) known() bool { return slices.Contains(spellKinds, k) || k.OfPerson() }

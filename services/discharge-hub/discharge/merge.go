@@ -2,6 +2,7 @@ package discharge
 
 // merged knows which patient numbers of a provider are one person's.
 type merged struct {
+	numbers  map[string]bool
 	parent   map[string]string
 	survivor map[string]string // of the number that stands for all of one person's
 }
@@ -10,22 +11,23 @@ type merged struct {
 // after it. Numbers are joined through others (A into B, B into C), whichever way round and in a circle. The number that a person has is the
 // one that survived the last merge.
 func mergedOf(people []*Fact) merged {
-	m := merged{map[string]string{}, map[string]string{}}
+	m := merged{map[string]bool{}, map[string]string{}, map[string]string{}}
 	last := make(map[[2]string]*Fact)
 	for _, f := range people {
-		if f.Kind.merges() || f.Kind == KindRevokeMerge {
+		if f.Kind.Merges() || f.Kind == KindRevokeMerge {
 			last[[2]string{min(f.PatientNumber, f.PriorNumber), max(f.PatientNumber, f.PriorNumber)}] = f
 		}
 	}
 	for _, f := range last {
-		if f.Kind.merges() {
+		if f.Kind.Merges() {
+			m.numbers[f.PatientNumber], m.numbers[f.PriorNumber] = true, true
 			// The least number stands for all, whatever the order in which they are joined.
 			a, b := m.one(f.PatientNumber), m.one(f.PriorNumber)
 			m.parent[max(a, b)] = min(a, b)
 		}
 	}
 	for _, f := range people {
-		if f.Kind.merges() && m.one(f.PatientNumber) == m.one(f.PriorNumber) {
+		if f.Kind.Merges() && m.one(f.PatientNumber) == m.one(f.PriorNumber) {
 			m.survivor[m.one(f.PatientNumber)] = f.PatientNumber
 		}
 	}
@@ -41,6 +43,17 @@ func (m merged) one(number string) string {
 		}
 		number = parent
 	}
+}
+
+// all returns every number of the person who has this one.
+func (m merged) all(number string) []string {
+	list := []string{number}
+	for other := range m.numbers {
+		if other != number && m.one(other) == m.one(number) {
+			list = append(list, other)
+		}
+	}
+	return list
 }
 
 // surviving returns the number that a person has after all merges.

@@ -81,11 +81,10 @@ var FactsMissing = Problem{"facts-missing-after-restore", "database", "it was re
 	"The newer state stands; see that the hospital's messages of that time are sent again, then let operations run `discharge-hub replayed`"}
 
 // SpellProblems lists the kinds that Fold may tell of a spell as a whole, once each, as long as they stand: an exception of one of these
-// kinds is settled when the fold does not tell it any more. VisitNumberReused is not among them, because it is told of each message
-// that is left out.
+// kinds is settled when the fold does not tell it any more. VisitNumberReused is told of each message that is left out.
 func SpellProblems() []string {
 	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge, BecameOutpatient,
-		VisitNumberChanged, PersonDeleted}
+		VisitNumberChanged, PersonDeleted, VisitNumberReused}
 }
 
 // String is the detail of an exception.

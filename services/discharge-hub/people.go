@@ -92,11 +92,16 @@ func insertPersonFacts(ctx context.Context, tx pgx.Tx, list []personFact) error 
 // people is what is told of people, by their keys.
 type people map[string][]storedFact
 
+// querier is a transaction or the pool.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // readPeople reads what is told under these keys and under all others that merges lead to, merges that were revoked included.
-func readPeople(ctx context.Context, tx pgx.Tx, keys []string) (people, error) {
+func readPeople(ctx context.Context, db querier, keys []string) (people, error) {
 	found := people{}
 	for len(keys) > 0 {
-		rows, err := tx.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) ORDER BY inbound_id, part`, keys)
+		rows, err := db.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) ORDER BY inbound_id, part`, keys)
 		if err != nil {
 			return nil, fmt.Errorf("read facts of people: %w", err)
 		}

@@ -52,6 +52,9 @@ func Fold(facts []Fact) State {
 			flags = append(flags, DischargeBeforeStay)
 		}
 	}
+	if !slices.ContainsFunc(own, func(f *Fact) bool { return f.Kind != KindMoveVisit }) {
+		spell.Status = NotAdmitted // whose visit it is says nothing of where the person is
+	}
 	if spell.Status == InHospital && stay.expected.HasValue() {
 		spell.ExpectedDischargeOn = stay.expected.Value.Date()
 	}

@@ -168,7 +168,15 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 	if err != nil {
 		return nil, fmt.Errorf("read the numbers for an answer: %w", err)
 	}
-	a.VisitNumber, a.PatientNumber = discharge.Numbers(facts)
+	var person discharge.Person
+	var text []byte
+	if err := s.db.Pool.QueryRow(ctx, `SELECT person FROM person WHERE spell_id = $1`, spell).Scan(&text); err != nil {
+		return nil, fmt.Errorf("read the person for an answer: %w", err)
+	}
+	if err := json.Unmarshal(text, &person); err != nil {
+		return nil, fmt.Errorf("read the person for an answer: %w", err)
+	}
+	a.VisitNumber, a.PatientNumber = discharge.VisitNumber(facts), person.PatientNumber
 	return a, nil
 }
 

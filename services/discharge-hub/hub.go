@@ -110,8 +110,10 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
 
-	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, log: svc.Log}
+	people := run.NewWake()
+	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, people: people, log: svc.Log}
 	svc.Loop("interpret", interpreter.Step, time.Second, pending)
+	svc.Loop("tell spells of their people", interpreter.TellSpells, time.Second, people)
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 

@@ -184,7 +184,7 @@ func TestAcknowledgementMatrix(t *testing.T) {
 	}{
 		{"a discharge", "AA OK", good},
 		{"the same bytes again", "AA OK", good},
-		{"a trigger that is not handled", "AA M28", adt("A28", "M28", "", day(2, 15)).Bytes()},
+		{"a trigger that is not handled", "AA M24", adt("A24", "M24", "", day(2, 15)).Bytes()},
 		{"not an ADT message", "AA ORU1", adt("A01", "ORU1", "V9", day(2, 15)).SetRaw("MSH-9", "ORU^R01").Bytes()},
 		{"no visit and no patient number", "AA NOKEY", adt("A03", "NOKEY", "", day(2, 15)).SetRaw("PID-3", "").Bytes()},
 		{"a test message on a live feed", "AA TEST", adt("A03", "TEST", "V7", day(2, 15)).Set("MSH-11", "T").Bytes()},

@@ -96,22 +96,14 @@ func (a Answer) Message(feed Feed) []byte {
 	return b.Bytes()
 }
 
-// Numbers returns the visit number and the newest patient number that the facts of a spell tell of its person, and of nobody else who was
-// given the same visit number.
-func Numbers(facts []Fact) (visit, patient string) {
-	if len(facts) == 0 {
-		return "", ""
-	}
-	own, _ := ofOnePerson(inOrder(facts))
-	for _, f := range own {
+// VisitNumber returns the visit number that the facts of a spell tell, as last told.
+func VisitNumber(facts []Fact) (visit string) {
+	for _, f := range inOrder(facts) {
 		if f.VisitNumber != "" {
 			visit = f.VisitNumber
 		}
-		if f.PatientNumber != "" {
-			patient = f.PatientNumber
-		}
 	}
-	return visit, patient
+	return visit
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -33,13 +34,15 @@ type personFact struct {
 	fact    discharge.Fact
 }
 
-// patientOf is the person's key in the database; fact_patient makes the same of a stored fact.
+// patientOf is the person's key in the database; fact_patient makes the same of a stored fact. Two odd numbers may share one, and the fold
+// tells them apart.
 func patientOf(provider, number string) (string, error) {
 	text, err := json.Marshal(number)
 	if err != nil {
 		return "", fmt.Errorf("patient number: %w", err)
 	}
-	key := []rune(provider + "|" + string(text[1:len(text)-1]))
+	number, _, _ = strings.Cut(string(text[1:]), `"`)
+	key := []rune(provider + "|" + number)
 	return string(key[:min(len(key), 200)]), nil
 }
 

@@ -21,10 +21,12 @@ type State struct {
 // messages changes the result. All facts about a spell must have the same spell id; without any the state is zero. Facts about other
 // people are passed over.
 func Fold(facts []Fact) State {
-	all, told := split(inOrder(facts))
+	everything := inOrder(facts)
+	all := ofSpell(everything)
 	if len(all) == 0 {
 		return State{}
 	}
+	told := peopleOf(all[0].Provider, everything)
 	numbers := mergedOf(told)
 	own, others := ofOnePerson(movedVisits(all, numbers), told, numbers)
 	order := withPerson(own, told, numbers)

@@ -31,19 +31,24 @@ func (a identity) differs(b identity) bool {
 	return otherNumber && !sameNHS && !sameBirth
 }
 
-// split parts the facts about the spell from those about people of its provider, and leaves out those of any other provider.
-func split(order []*Fact) (spell, people []*Fact) {
+// ofSpell returns the facts about the spell.
+func ofSpell(order []*Fact) (spell []*Fact) {
 	for _, f := range order {
 		if !f.Kind.OfPerson() {
 			spell = append(spell, f)
 		}
 	}
+	return spell
+}
+
+// peopleOf returns the facts about people of a provider.
+func peopleOf(provider string, order []*Fact) (people []*Fact) {
 	for _, f := range order {
-		if f.Kind.OfPerson() && len(spell) > 0 && f.Provider == spell[0].Provider {
+		if f.Kind.OfPerson() && f.Provider == provider {
 			people = append(people, f)
 		}
 	}
-	return spell, people
+	return people
 }
 
 // ofOnePerson leaves out the facts about somebody else: a visit number that a hospital used again. The spell belongs to the person who

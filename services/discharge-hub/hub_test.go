@@ -38,7 +38,8 @@ type hub struct {
 	client dischargev1.DischargeHubServiceClient
 }
 
-func startHub(t *testing.T) *hub {
+// startHub starts a hub; with changes its configuration.
+func startHub(t *testing.T, with ...func(*Config)) *hub {
 	t.Helper()
 	t.Parallel()
 	return startOne(t)
@@ -53,6 +54,9 @@ func startOne(t *testing.T) *hub {
 	h.cfg = Config{
 		Config: kittest.Config(t, "discharge-hub", url, h.nats, h.issuer), MLLPAddr: kittest.FreeAddr(t),
 		PickupAddr: kittest.FreeAddr(t), AssessmentAddr: kittest.FreeAddr(t),
+	}
+	for _, change := range with {
+		change(&h.cfg)
 	}
 	kittest.Start(t, func(ctx context.Context) error { return Run(ctx, h.cfg) })
 	h.client = dischargev1.NewDischargeHubServiceClient(h.dial(t, authn.HubStaff))
@@ -78,20 +82,27 @@ func (h *hub) send(t *testing.T, messages ...[]byte) []string {
 	in := hl7.NewReader(conn, 0)
 	var answers []string
 	for _, m := range messages {
-		if _, err := conn.Write(hl7.Frame(m)); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := in.Next()
-		if err != nil {
-			t.Fatalf("no answer: %v", err)
-		}
-		ack, err := hl7.Parse(raw)
-		if err != nil {
-			t.Fatalf("the answer is no HL7: %v", err)
-		}
+		ack := exchange(t, conn, in, m)
 		answers = append(answers, ack.Get("MSA-1").Text()+" "+ack.Get("MSA-2").Text())
 	}
 	return answers
+}
+
+// exchange sends one message and returns what is answered.
+func exchange(t *testing.T, conn net.Conn, in *hl7.Reader, message []byte) *hl7.Message {
+	t.Helper()
+	if _, err := conn.Write(hl7.Frame(message)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := in.Next()
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	ack, err := hl7.Parse(raw)
+	if err != nil {
+		t.Fatalf("the answer is no HL7: %v", err)
+	}
+	return ack
 }
 
 // spell returns the published spell once all messages are interpreted.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -292,7 +293,11 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 			changed = append(changed, event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: occurred, Trace: cause[id], Data: data})
 		}
 	}
-	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
+	saved, err := outbox.Save(ctx, tx, now, changed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := answerReceived(ctx, tx, now, in.store.answered, saved, own); err != nil {
 		return nil, nil, err
 	}
 	return exceptions, facts, savePersons(ctx, tx, persons)
@@ -320,6 +325,9 @@ func factList(stored []storedFact) []discharge.Fact {
 	list := make([]discharge.Fact, len(stored))
 	for i, f := range stored {
 		list[i] = f.Fact
+		if failpoint.Bug("fold-by-arrival") {
+			list[i].Recorded = stored[0].Fact.Recorded.Add(time.Duration(i))
+		}
 	}
 	return list
 }

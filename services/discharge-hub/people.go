@@ -180,7 +180,7 @@ func (p people) of(facts []storedFact) ([]storedFact, error) {
 }
 
 // withPeople returns the facts of each spell with what is told of its people behind them.
-func withPeople(ctx context.Context, tx pgx.Tx, facts map[uuid.UUID][]storedFact) (map[uuid.UUID][]storedFact, error) {
+func withPeople(ctx context.Context, db querier, facts map[uuid.UUID][]storedFact) (map[uuid.UUID][]storedFact, error) {
 	var keys []string
 	known := map[string]bool{}
 	for _, list := range facts {
@@ -196,7 +196,7 @@ func withPeople(ctx context.Context, tx pgx.Tx, facts map[uuid.UUID][]storedFact
 			}
 		}
 	}
-	found, err := readPeople(ctx, tx, keys)
+	found, err := readPeople(ctx, db, keys)
 	if err != nil {
 		return nil, err
 	}

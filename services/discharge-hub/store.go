@@ -19,7 +19,10 @@ import (
 )
 
 // store is the hub's PostgreSQL.
-type store struct{ db *pg.DB }
+type store struct {
+	db       *pg.DB
+	answered []string // the feeds whose hospitals are told how far their handovers are
+}
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose
 // bytes the same feed has sent before is already stored.
@@ -139,8 +142,8 @@ type storedFact struct {
 }
 
 // factsOf returns the facts of the spells, in the order in which their messages were stored.
-func factsOf(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
-	rows, err := tx.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
+func factsOf(ctx context.Context, db querier, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
+	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}

@@ -31,14 +31,28 @@ func (a identity) differs(b identity) bool {
 	return otherNumber && !sameNHS && !sameBirth
 }
 
-// ofSpell returns the facts about the spell.
-func ofSpell(order []*Fact) (spell []*Fact) {
+// parted is facts by what they are about.
+type parted struct {
+	spell   []*Fact // the spell
+	own     []*Fact // the spell, as of its person
+	others  []*Fact // somebody else, under the same visit number
+	people  []*Fact // people of the spell's provider
+	numbers merged
+}
+
+func part(order []*Fact) (p parted) {
 	for _, f := range order {
 		if !f.Kind.OfPerson() {
-			spell = append(spell, f)
+			p.spell = append(p.spell, f)
 		}
 	}
-	return spell
+	if len(p.spell) == 0 {
+		return p
+	}
+	p.people = peopleOf(p.spell[0].Provider, order)
+	p.numbers = mergedOf(p.people)
+	p.own, p.others = ofOnePerson(movedVisits(p.spell, p.numbers), p.people, p.numbers)
+	return p
 }
 
 // peopleOf returns the facts about people of a provider.

@@ -83,6 +83,7 @@ var points = []point{
 	{"door.answer", []string{hub}, nil},
 	{"interpret.commit", []string{hub}, nil},
 	{"set-aside.commit", []string{hub}, nil},
+	{"tell-spells.commit", []string{hub}, nil},
 	{"chase.commit", []string{hub}, nil},
 	{"silence.commit", []string{hub}, nil},
 	{"read-people.commit", []string{hub}, nil},

@@ -3,7 +3,6 @@ package dischargehub
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -154,29 +153,14 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 		return nil, fmt.Errorf("claim an answer: %w", err)
 	}
 	a.SpellID = spell.String()
-	rows, err := s.db.Pool.Query(ctx, `SELECT fact FROM fact WHERE spell_id = $1 ORDER BY inbound_id`, spell)
+	facts, err := factsOf(ctx, s.db.Pool, []uuid.UUID{spell})
 	if err != nil {
-		return nil, fmt.Errorf("read the numbers for an answer: %w", err)
+		return nil, err
 	}
-	facts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f discharge.Fact, err error) {
-		var text []byte
-		if err := row.Scan(&text); err != nil {
-			return f, err
-		}
-		return f, json.Unmarshal(text, &f)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the numbers for an answer: %w", err)
+	if facts, err = withPeople(ctx, s.db.Pool, facts); err != nil {
+		return nil, err
 	}
-	var person discharge.Person
-	var text []byte
-	if err := s.db.Pool.QueryRow(ctx, `SELECT person FROM person WHERE spell_id = $1`, spell).Scan(&text); err != nil {
-		return nil, fmt.Errorf("read the person for an answer: %w", err)
-	}
-	if err := json.Unmarshal(text, &person); err != nil {
-		return nil, fmt.Errorf("read the person for an answer: %w", err)
-	}
-	a.VisitNumber, a.PatientNumber = discharge.VisitNumber(facts), person.PatientNumber
+	a.VisitNumber, a.PatientNumber = discharge.Numbers(factList(facts[spell]))
 	return a, nil
 }
 

@@ -42,6 +42,12 @@ type hub struct {
 func startHub(t *testing.T, with ...func(*Config)) *hub {
 	t.Helper()
 	t.Parallel()
+	return startOne(t, with...)
+}
+
+// startOne starts another hub of the same test.
+func startOne(t *testing.T, with ...func(*Config)) *hub {
+	t.Helper()
 	h := &hub{nats: kittest.NATS(t), issuer: kittest.Issuer(t)}
 	url := kittest.Database(t, migrations.FS)
 	h.db = kittest.Open(t, url)

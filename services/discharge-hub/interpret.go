@@ -225,7 +225,7 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said 
 	if err != nil {
 		return nil, err
 	}
-	facts, err := factsOf(ctx, tx, spells)
+	own, err := factsOf(ctx, tx, spells)
 	if err != nil {
 		return nil, err
 	}
@@ -233,15 +233,15 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said 
 		return nil, err
 	}
 	for _, s := range said {
-		facts[s.spell] = append(facts[s.spell], storedFact{s.ID, s.fact})
+		own[s.spell] = append(own[s.spell], storedFact{s.ID, s.fact})
 	}
-	exceptions, facts, err := in.settle(ctx, tx, now, spells, facts, cause)
+	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, cause)
 	if err != nil {
 		return nil, err
 	}
 	var stays []spellStay
 	for _, s := range said {
-		for _, key := range discharge.StayKeys(s.fact, factList(facts[s.spell])) {
+		for _, key := range discharge.StayKeys(s.fact, factList(facts[s.spell][len(own[s.spell]):])) {
 			stays = append(stays, spellStay{key, s.spell, s.ID})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -33,13 +34,15 @@ type personFact struct {
 	fact    discharge.Fact
 }
 
-// patientOf is the person's key in the database; fact_patient makes the same of a stored fact.
+// patientOf is the person's key in the database; fact_patient makes the same of a stored fact. Two odd numbers may share one, and the fold
+// tells them apart.
 func patientOf(provider, number string) (string, error) {
 	text, err := json.Marshal(number)
 	if err != nil {
 		return "", fmt.Errorf("patient number: %w", err)
 	}
-	key := []rune(provider + "|" + string(text[1:len(text)-1]))
+	number, _, _ = strings.Cut(string(text[1:]), `"`)
+	key := []rune(provider + "|" + number)
 	return string(key[:min(len(key), 200)]), nil
 }
 
@@ -144,6 +147,15 @@ func readPeople(ctx context.Context, db querier, keys []string) (people, error) 
 	return found, nil
 }
 
+func (p people) any() bool {
+	for _, told := range p {
+		if len(told) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // of returns what is told of the people of these facts, directly and by merges.
 func (p people) of(facts []storedFact) ([]storedFact, error) {
 	var told []storedFact
@@ -167,8 +179,8 @@ func (p people) of(facts []storedFact) ([]storedFact, error) {
 	return told, nil
 }
 
-// withPeople adds to the facts of each spell what is told of its people.
-func withPeople(ctx context.Context, tx pgx.Tx, facts map[uuid.UUID][]storedFact) (map[uuid.UUID][]storedFact, error) {
+// withPeople returns the facts of each spell with what is told of its people behind them.
+func withPeople(ctx context.Context, db querier, facts map[uuid.UUID][]storedFact) (map[uuid.UUID][]storedFact, error) {
 	var keys []string
 	known := map[string]bool{}
 	for _, list := range facts {
@@ -184,9 +196,12 @@ func withPeople(ctx context.Context, tx pgx.Tx, facts map[uuid.UUID][]storedFact
 			}
 		}
 	}
-	found, err := readPeople(ctx, tx, keys)
+	found, err := readPeople(ctx, db, keys)
 	if err != nil {
 		return nil, err
+	}
+	if !found.any() {
+		return facts, nil
 	}
 	all := make(map[uuid.UUID][]storedFact, len(facts))
 	for spell, list := range facts {
@@ -247,13 +262,13 @@ func (in *interpreter) tellSpells(ctx context.Context, tx pgx.Tx, pending []int6
 	if len(spells) == 0 {
 		return nil
 	}
-	facts, err := factsOf(ctx, tx, spells)
+	own, err := factsOf(ctx, tx, spells)
 	if err != nil {
 		return err
 	}
 	cause := make(map[uuid.UUID]trace.SpanContext, len(spells))
 	for _, id := range spells {
-		told, err := found.of(facts[id])
+		told, err := found.of(own[id])
 		if err != nil {
 			return err
 		}
@@ -264,11 +279,11 @@ func (in *interpreter) tellSpells(ctx context.Context, tx pgx.Tx, pending []int6
 		}
 	}
 	now := in.now()
-	exceptions, facts, err := in.settle(ctx, tx, now, spells, facts, cause)
+	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, cause)
 	if err != nil {
 		return err
 	}
-	shared, err := refoldStays(ctx, tx, spells, facts)
+	shared, err := refoldStays(ctx, tx, spells, own, facts)
 	if err != nil {
 		return err
 	}
@@ -324,18 +339,15 @@ func lockSpellsOf(ctx context.Context, tx pgx.Tx, keys []string) ([]uuid.UUID, e
 }
 
 // refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked.
-func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, facts map[uuid.UUID][]storedFact) ([]newException, error) {
+func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, own, facts map[uuid.UUID][]storedFact) ([]newException, error) {
 	if _, err := tx.Exec(ctx, `DELETE FROM stay WHERE spell_id = ANY($1)`, spells); err != nil {
 		return nil, fmt.Errorf("forget stays: %w", err)
 	}
 	var stays []spellStay
 	for _, id := range spells {
-		all := factList(facts[id])
-		for _, f := range facts[id] {
-			if f.Fact.Kind.OfPerson() {
-				continue
-			}
-			for _, key := range discharge.StayKeys(f.Fact, all) {
+		people := factList(facts[id][len(own[id]):])
+		for _, f := range own[id] {
+			for _, key := range discharge.StayKeys(f.Fact, people) {
 				stays = append(stays, spellStay{key, id, f.InboundID})
 			}
 		}

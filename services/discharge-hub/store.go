@@ -142,8 +142,8 @@ type storedFact struct {
 }
 
 // factsOf returns the facts of the spells, in the order in which their messages were stored.
-func factsOf(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
-	rows, err := tx.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
+func factsOf(ctx context.Context, db querier, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
+	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}

@@ -96,14 +96,16 @@ func (a Answer) Message(feed Feed) []byte {
 	return b.Bytes()
 }
 
-// VisitNumber returns the visit number that the facts of a spell tell, as last told.
-func VisitNumber(facts []Fact) (visit string) {
-	for _, f := range inOrder(facts) {
+// Numbers returns the visit number and the newest patient number that the facts tell of a spell's person, and of nobody else who was given
+// the same visit number; where that number was merged, the one that survived.
+func Numbers(facts []Fact) (visit, patient string) {
+	by := part(inOrder(facts))
+	for _, f := range by.own {
 		if f.VisitNumber != "" {
 			visit = f.VisitNumber
 		}
 	}
-	return visit
+	return visit, numberOf(by.own, by.numbers)
 }
 
 const (

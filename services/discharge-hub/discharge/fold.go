@@ -21,13 +21,12 @@ type State struct {
 // messages changes the result. All facts about a spell must have the same spell id; without any the state is zero. Facts about other
 // people are passed over.
 func Fold(facts []Fact) State {
-	all, told := split(inOrder(facts))
+	by := part(inOrder(facts))
+	all, own, others, numbers := by.spell, by.own, by.others, by.numbers
 	if len(all) == 0 {
 		return State{}
 	}
-	numbers := mergedOf(told)
-	own, others := ofOnePerson(movedVisits(all, numbers), told, numbers)
-	order := withPerson(own, told, numbers)
+	order := withPerson(own, by.people, numbers)
 	stay := stayOf(own)
 	newest := own[len(own)-1]
 

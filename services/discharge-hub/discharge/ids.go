@@ -3,7 +3,6 @@ package discharge
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,16 +31,15 @@ func SpellID(provider, visit, patientNumber string, admitted time.Time) string {
 }
 
 // StayKeys are the same for messages about one person's stay, whatever visit number they carry: the id that the spell would have without
-// one, under each number that is merged with the person's by what is told among the given facts. There is none where patient number or
-// admission time is not told.
-func StayKeys(f Fact, facts []Fact) []string {
+// one, under each number that is merged with the person's by what is told of people. There is none where patient number or admission time is
+// not told.
+func StayKeys(f Fact, people []Fact) []string {
 	if f.PatientNumber == "" || f.AdmittedAt.Value.IsZero() {
 		return nil
 	}
 	numbers := []string{f.PatientNumber}
-	if slices.ContainsFunc(facts, func(told Fact) bool { return told.Kind.Merges() && told.Provider == f.Provider }) {
-		_, people := split(inOrder(facts))
-		numbers = mergedOf(people).all(f.PatientNumber)
+	if len(people) > 0 {
+		numbers = mergedOf(peopleOf(f.Provider, inOrder(people))).all(f.PatientNumber)
 	}
 	keys := make([]string, len(numbers))
 	for i, number := range numbers {

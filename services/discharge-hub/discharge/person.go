@@ -31,19 +31,38 @@ func (a identity) differs(b identity) bool {
 	return otherNumber && !sameNHS && !sameBirth
 }
 
-// split parts the facts about the spell from those about people of its provider, and leaves out those of any other provider.
-func split(order []*Fact) (spell, people []*Fact) {
+// parted is facts by what they are about.
+type parted struct {
+	spell   []*Fact // the spell
+	own     []*Fact // the spell, as of its person
+	others  []*Fact // somebody else, under the same visit number
+	people  []*Fact // people of the spell's provider
+	numbers merged
+}
+
+func part(order []*Fact) (p parted) {
 	for _, f := range order {
 		if !f.Kind.OfPerson() {
-			spell = append(spell, f)
+			p.spell = append(p.spell, f)
 		}
 	}
+	if len(p.spell) == 0 {
+		return p
+	}
+	p.people = peopleOf(p.spell[0].Provider, order)
+	p.numbers = mergedOf(p.people)
+	p.own, p.others = ofOnePerson(movedVisits(p.spell, p.numbers), p.people, p.numbers)
+	return p
+}
+
+// peopleOf returns the facts about people of a provider.
+func peopleOf(provider string, order []*Fact) (people []*Fact) {
 	for _, f := range order {
-		if f.Kind.OfPerson() && len(spell) > 0 && f.Provider == spell[0].Provider {
+		if f.Kind.OfPerson() && f.Provider == provider {
 			people = append(people, f)
 		}
 	}
-	return spell, people
+	return people
 }
 
 // ofOnePerson leaves out the facts about somebody else: a visit number that a hospital used again. The spell belongs to the person who

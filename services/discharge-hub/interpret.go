@@ -44,6 +44,8 @@ type reading struct {
 	discharge.Reading
 	spell uuid.UUID // of a usable fact
 	span  trace.Span
+	// left is the fact whose place this reading takes: of the message that it corrects, or of the same message read before.
+	left *discharge.Fact
 }
 
 // Step interprets one batch. When a batch is refused for its data, its messages are tried one by one, so that a bad one holds up none.
@@ -186,8 +188,20 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	for _, r := range usable {
 		newest[r.spell] = r
 	}
-	spells, err := lockSpells(ctx, tx, usable)
+	left, err := leftSpells(ctx, tx, usable)
 	if err != nil {
+		return nil, err
+	}
+	for id, r := range left {
+		if newest[id] == nil {
+			newest[id] = r
+		}
+	}
+	spells, err := lockSpells(ctx, tx, usable, left)
+	if err != nil {
+		return nil, err
+	}
+	if err := supersede(ctx, tx, usable); err != nil {
 		return nil, err
 	}
 	facts, err := factsOf(ctx, tx, spells)
@@ -213,6 +227,9 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 	people := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
 		state := discharge.Fold(factList(facts[id]))
+		if len(facts[id]) == 0 {
+			state = discharge.Withdrawn(*newest[id].left)
+		}
 		spell, occurred, publish := state.Spell, state.Recorded, true
 		if h, is := held[id]; is {
 			if spell, publish = h.Meanwhile(); h.Recorded.After(occurred) {

@@ -5,6 +5,7 @@ go 1.26.8
 require (
 	github.com/google/uuid v1.6.0
 	github.com/homeward-care/homeward/proto v0.0.0
+	github.com/homeward-care/homeward/services/community-pickup v0.0.0
 	github.com/homeward-care/homeward/services/discharge-hub v0.0.0
 	github.com/homeward-care/homeward/services/kit v0.0.0
 	github.com/jackc/pgx/v5 v5.12.0
@@ -49,6 +50,7 @@ require (
 
 replace (
 	github.com/homeward-care/homeward/proto => ../proto
+	github.com/homeward-care/homeward/services/community-pickup => ../services/community-pickup
 	github.com/homeward-care/homeward/services/discharge-hub => ../services/discharge-hub
 	github.com/homeward-care/homeward/services/kit => ../services/kit
 )

@@ -15,6 +15,15 @@ import (
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 )
 
+// explainHandover is the command.
+func explainHandover(ctx context.Context, c call) error {
+	rest, err := c.parse(flags("why"), 1, 1)
+	if err != nil {
+		return err
+	}
+	return withTarget(everything(), func(t *target) error { return why(ctx, t, rest[0], c.out) })
+}
+
 // why prints each hop of a handover, from the PostgreSQL of every service.
 func why(ctx context.Context, t *target, key string, out io.Writer) error {
 	h, err := find(ctx, t, key)
@@ -78,7 +87,7 @@ func printHop(t *target, hop *opsv1.Hop, out io.Writer) {
 
 // find asks the hub with the key as what it looks like.
 func find(ctx context.Context, t *target, key string) (*dischargev1.GetHandoverResponse, error) {
-	hub := dischargev1.NewDischargeHubServiceClient(t.conns["discharge-hub"])
+	hub := t.hub()
 	key = strings.TrimSpace(key)
 	var tries []*dischargev1.GetHandoverRequest
 	switch {

@@ -16,9 +16,12 @@ type FieldUse struct {
 	Holds map[string]int
 }
 
-// readFields are the fields that the hub reads, in the order of a message, with what it takes them for.
-func readFields(f discharge.Feed) []struct{ path, meaning string } {
-	fields := []struct{ path, meaning string }{
+// Field is one field that the hub reads, with what it takes it for.
+type Field struct{ Path, Meaning string }
+
+// ReadFields are the fields that the hub reads, in the order of a message, with what it takes them for.
+func ReadFields(f discharge.Feed) []Field {
+	fields := []Field{
 		{"MSH-3", "sending application: which feed"}, {"MSH-4", "sending facility: which feed"}, {"MSH-7", "when it was sent"},
 		{"MSH-9", "type and trigger"}, {"MSH-10", "control id"}, {"MSH-11", "P, or T and D for tests"},
 		{"EVN-2", "when it was recorded: orders everything"}, {"EVN-6", "when it took effect"},
@@ -30,23 +33,23 @@ func readFields(f discharge.Feed) []struct{ path, meaning string } {
 		{"PV1-44", "admitted"}, {"PV1-45", "discharged"},
 	}
 	if p := f.Mapping.Pathway; p.Segment != "" {
-		fields = append(fields, struct{ path, meaning string }{p.String(), "discharge-to-assess pathway"})
+		fields = append(fields, Field{p.String(), "discharge-to-assess pathway"})
 	}
 	return fields
 }
 
 func fieldUse(all []opened, f discharge.Feed) []FieldUse {
 	var uses []FieldUse
-	for _, field := range readFields(f) {
-		p, err := hl7.ParsePath(field.path)
+	for _, field := range ReadFields(f) {
+		p, err := hl7.ParsePath(field.Path)
 		if err != nil {
 			continue
 		}
-		u := FieldUse{Path: field.path, Meaning: field.meaning, Holds: map[string]int{}}
+		u := FieldUse{Path: field.Path, Meaning: field.Meaning, Holds: map[string]int{}}
 		for _, o := range all {
 			if at := o.At(p); !at.Absent() {
 				u.Filled++
-				u.Holds[looksLike(o, field.path, at)]++
+				u.Holds[looksLike(o, field.Path, at)]++
 			}
 		}
 		uses = append(uses, u)

@@ -21,7 +21,7 @@ func explainHandover(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	return withTarget(everything(), func(t *target) error { return why(ctx, t, rest[0], c.out) })
+	return withTarget([]string{hubName}, func(t *target) error { return why(ctx, t, rest[0], c.out) })
 }
 
 // why prints each hop of a handover, from the PostgreSQL of every service.
@@ -50,6 +50,10 @@ func why(ctx context.Context, t *target, key string, out io.Writer) error {
 	var hops []*opsv1.Hop
 	var away []string
 	for _, service := range []string{"discharge-hub", "light-touch-assessment", "reablement-capacity", "community-pickup"} {
+		if t.conns[service] == nil {
+			away = append(away, fmt.Sprintf("%s is not asked: set %s", service, peers[service]))
+			continue
+		}
 		resp, err := opsv1.NewExplainServiceClient(t.conns[service]).ExplainHandover(ctx, &opsv1.ExplainHandoverRequest{SpellId: h.GetSpellId()})
 		if err != nil {
 			away = append(away, fmt.Sprintf("%s does not answer: %s", service, status.Convert(err).Message()))

@@ -84,10 +84,10 @@ func looksLike(o opened, path string, f hl7.Field) string {
 	if _, err := strconv.Atoi(text); err == nil && len(text) <= 2 {
 		return "a code of one or two digits"
 	}
-	if len(text) >= 8 && strings.Trim(text, "0123456789+-.Z") == "" {
+	if len(text) >= 8 && madeOf(text, "+-.Z") {
 		return "a number or time of " + strconv.Itoa(len(text)) + " characters"
 	}
-	if strings.Trim(text, "0123456789") == "" {
+	if madeOf(text, "") {
 		return "a number"
 	}
 	if strings.ContainsAny(text, " ") {
@@ -102,4 +102,9 @@ func countRepetitions(f hl7.Field) string {
 		n++
 	}
 	return strconv.Itoa(n) + " numbers"
+}
+
+// madeOf tells whether a text has digits and those characters only.
+func madeOf(text, others string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && !strings.ContainsRune(others, r) }) < 0
 }

@@ -22,7 +22,7 @@ type exceptionAlarm struct {
 }
 
 const (
-	exceptionAlarmPoll  = time.Minute
+	exceptionAlarmPoll  = 15 * time.Second
 	exceptionAlarmBatch = 500
 )
 
@@ -46,7 +46,7 @@ func (a *exceptionAlarm) Step(ctx context.Context) (bool, error) {
 	now := a.now()
 	raised := map[late][]waiting{}
 	more := false
-	err := a.store.db.InTx(ctx, "alarm-exceptions", func(tx pgx.Tx) error {
+	err := a.store.db.InTx(ctx, "exception.alarm", func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id, kind, opened_at, alarms FROM exception WHERE closed_at IS NULL AND alarm_at <= $1 ORDER BY alarm_at, id LIMIT $2
 			FOR UPDATE SKIP LOCKED`, now, exceptionAlarmBatch)

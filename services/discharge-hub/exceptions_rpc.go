@@ -72,8 +72,12 @@ func (s *server) ListExceptions(ctx context.Context, req *dischargev1.ListExcept
 
 // GetException returns an exception with its raw message and a finger on the place that is at fault.
 func (s *server) GetException(ctx context.Context, req *dischargev1.GetExceptionRequest) (*dischargev1.GetExceptionResponse, error) {
+	who, err := authn.From(ctx)
+	if err != nil {
+		return nil, err
+	}
 	resp := &dischargev1.GetExceptionResponse{}
-	err := s.act(ctx, "read-exception", func(tx pgx.Tx, who authn.Principal) error {
+	err = s.store.db.InTx(ctx, "exception.read", func(tx pgx.Tx) error {
 		e, err := exceptionOf(ctx, tx, req.GetId())
 		if err != nil {
 			return err
@@ -121,8 +125,12 @@ func (s *server) CorrectException(ctx context.Context, req *dischargev1.CorrectE
 	if err := checkNote(req.GetNote()); err != nil {
 		return nil, err
 	}
+	who, err := authn.From(ctx)
+	if err != nil {
+		return nil, err
+	}
 	resp := &dischargev1.CorrectExceptionResponse{}
-	err := s.act(ctx, "correct-exception", func(tx pgx.Tx, who authn.Principal) error {
+	err = s.store.db.InTx(ctx, "exception.correct", func(tx pgx.Tx) error {
 		e, err := lockException(ctx, tx, req.GetId())
 		if err != nil {
 			return err
@@ -218,8 +226,12 @@ func (s *server) DismissException(ctx context.Context, req *dischargev1.DismissE
 	if err := checkNote(req.GetNote()); err != nil {
 		return nil, err
 	}
+	who, err := authn.From(ctx)
+	if err != nil {
+		return nil, err
+	}
 	resp := &dischargev1.DismissExceptionResponse{}
-	err := s.act(ctx, "dismiss-exception", func(tx pgx.Tx, who authn.Principal) error {
+	err = s.store.db.InTx(ctx, "exception.dismiss", func(tx pgx.Tx) error {
 		e, err := lockException(ctx, tx, req.GetId())
 		if err != nil {
 			return err
@@ -250,8 +262,12 @@ func (s *server) AssignException(ctx context.Context, req *dischargev1.AssignExc
 	if len(req.GetOwner()) > maxOwner || strings.ContainsRune(req.GetOwner(), 0) {
 		return nil, fault.Field("owner", "is longer than %d characters or holds a NUL; give `hub` or a subject", maxOwner)
 	}
+	who, err := authn.From(ctx)
+	if err != nil {
+		return nil, err
+	}
 	resp := &dischargev1.AssignExceptionResponse{}
-	err := s.act(ctx, "assign-exception", func(tx pgx.Tx, who authn.Principal) error {
+	err = s.store.db.InTx(ctx, "exception.assign", func(tx pgx.Tx) error {
 		e, err := lockException(ctx, tx, req.GetId())
 		if err != nil {
 			return err
@@ -278,15 +294,6 @@ func (s *server) AssignException(ctx context.Context, req *dischargev1.AssignExc
 		return nil, err
 	}
 	return resp, nil
-}
-
-// act runs what a person does in one transaction.
-func (s *server) act(ctx context.Context, name string, do func(tx pgx.Tx, who authn.Principal) error) error {
-	who, err := authn.From(ctx)
-	if err != nil {
-		return err
-	}
-	return s.store.db.InTx(ctx, name, func(tx pgx.Tx) error { return do(tx, who) })
 }
 
 func (s *server) current(ctx context.Context, tx pgx.Tx, id int64) (*dischargev1.MessageException, error) {

@@ -33,7 +33,7 @@ type readAgain struct {
 //
 // A message that said something before and says nothing by the mapping of now keeps its fact: a discharge must not be lost to a mapping.
 func (in *interpreter) replay(ctx context.Context, id int64, dry bool, by audit.Entry) (out readAgain, err error) {
-	err = in.store.db.InTx(ctx, "replay", func(tx pgx.Tx) error {
+	err = in.store.db.InTx(ctx, "message.replay", func(tx pgx.Tx) error {
 		m, err := messageOf(ctx, tx, id, true)
 		if err != nil {
 			return err

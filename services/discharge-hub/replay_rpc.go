@@ -137,35 +137,33 @@ func (s *server) PreviewMapping(ctx context.Context, req *dischargev1.PreviewMap
 
 // preview reads every message twice and folds every spell twice; the facts of other feeds, and of messages before, are the same in both.
 func (s *server) preview(ctx context.Context, changed discharge.Feed, since time.Time, limit int, resp *dischargev1.PreviewMappingResponse) error {
-	return s.store.db.InTx(ctx, "preview", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+	rows, err := s.store.db.Pool.Query(ctx, `
 			SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.body FROM inbound i
 			WHERE i.feed = $1 AND i.received_at >= $2 AND i.accepted AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.supersedes = i.id)
 			ORDER BY i.id LIMIT $3`, changed.Key, since, limit+1)
-		if err != nil {
-			return fmt.Errorf("read messages: %w", err)
-		}
-		messages, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m pendingMessage, err error) {
-			err = row.Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &m.Body)
-			return m, err
-		})
-		if err != nil {
-			return fmt.Errorf("read messages: %w", err)
-		}
-		if resp.CutOff = len(messages) > limit; resp.CutOff {
-			messages = messages[:limit]
-		}
-		resp.Messages = int32(len(messages))
-		under := &interpreter{feeds: map[string]discharge.Feed{changed.Key: changed}}
-		before, after := map[uuid.UUID][]discharge.Fact{}, map[uuid.UUID][]discharge.Fact{}
-		var read []int64
-		for _, m := range messages {
-			read = append(read, m.ID)
-			sortBySpell(s.interpreter.read(m), before, resp.ProblemsBefore)
-			sortBySpell(under.read(m), after, resp.ProblemsAfter)
-		}
-		return compare(ctx, tx, read, before, after, resp)
+	if err != nil {
+		return fmt.Errorf("read messages: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m pendingMessage, err error) {
+		err = row.Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &m.Body)
+		return m, err
 	})
+	if err != nil {
+		return fmt.Errorf("read messages: %w", err)
+	}
+	if resp.CutOff = len(messages) > limit; resp.CutOff {
+		messages = messages[:limit]
+	}
+	resp.Messages = int32(len(messages))
+	under := &interpreter{feeds: map[string]discharge.Feed{changed.Key: changed}}
+	before, after := map[uuid.UUID][]discharge.Fact{}, map[uuid.UUID][]discharge.Fact{}
+	var read []int64
+	for _, m := range messages {
+		read = append(read, m.ID)
+		sortBySpell(s.interpreter.read(m), before, resp.ProblemsBefore)
+		sortBySpell(under.read(m), after, resp.ProblemsAfter)
+	}
+	return s.store.compare(ctx, read, before, after, resp)
 }
 
 // sortBySpell sorts what a message says to its spell, and counts what is wrong with it.
@@ -178,7 +176,8 @@ func sortBySpell(r discharge.Reading, facts map[uuid.UUID][]discharge.Fact, prob
 	}
 }
 
-func compare(ctx context.Context, tx pgx.Tx, read []int64, before, after map[uuid.UUID][]discharge.Fact, resp *dischargev1.PreviewMappingResponse) error {
+// compare folds what the messages say by either mapping, each with what others say of the same spells.
+func (s *store) compare(ctx context.Context, read []int64, before, after map[uuid.UUID][]discharge.Fact, resp *dischargev1.PreviewMappingResponse) error {
 	var ids []uuid.UUID
 	for _, side := range []map[uuid.UUID][]discharge.Fact{before, after} {
 		for id := range side {
@@ -188,7 +187,7 @@ func compare(ctx context.Context, tx pgx.Tx, read []int64, before, after map[uui
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	ids = slices.Compact(ids)
 	resp.Spells = int32(len(ids))
-	rows, err := tx.Query(ctx, `SELECT spell_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL AND inbound_id <> ALL($2)`, ids, read)
+	rows, err := s.db.Pool.Query(ctx, `SELECT spell_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL AND inbound_id <> ALL($2)`, ids, read)
 	if err != nil {
 		return fmt.Errorf("read facts: %w", err)
 	}

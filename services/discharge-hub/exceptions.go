@@ -114,11 +114,12 @@ type storedMessage struct {
 // messageOf reads a stored message; a lock keeps everybody else who deals with it out until the transaction ends.
 func messageOf(ctx context.Context, tx pgx.Tx, id int64, lock bool) (storedMessage, error) {
 	var m storedMessage
-	query := `SELECT id, feed, format, control_id, received_at, body, accepted FROM inbound WHERE id = $1`
+	query := `SELECT id, feed, format, control_id, received_at, body, accepted, coalesce((SELECT supersedes FROM correction WHERE inbound_id = id), 0)
+		FROM inbound WHERE id = $1`
 	if lock {
 		query += ` FOR UPDATE`
 	}
-	err := tx.QueryRow(ctx, query, id).Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &m.Body, &m.Accepted)
+	err := tx.QueryRow(ctx, query, id).Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &m.Body, &m.Accepted, &m.Supersedes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return m, fault.New(fault.NotFound, "no stored message %d", id)
 	}

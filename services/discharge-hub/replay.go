@@ -46,6 +46,9 @@ func (in *interpreter) replay(ctx context.Context, id int64, dry bool, by audit.
 		if r.left, err = factOf(ctx, tx, id); err != nil {
 			return err
 		}
+		if r.left != nil {
+			r.Supersedes = 0 // if it is a copy, it took the faulty message's place when its fact came in
+		}
 		if r.left != nil && !r.Usable {
 			if dry {
 				return pg.ErrNothing

@@ -69,3 +69,33 @@ func supersede(ctx context.Context, tx pgx.Tx, usable []*reading) error {
 	}
 	return nil
 }
+
+// withdrawnFacts returns, of the spells without a fact that holds, the newest of those that a correction took away; a spell that never had
+// any is not in it.
+func withdrawnFacts(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, holding map[uuid.UUID][]storedFact) (map[uuid.UUID]discharge.Fact, error) {
+	var empty []uuid.UUID
+	for _, id := range spells {
+		if len(holding[id]) == 0 {
+			empty = append(empty, id)
+		}
+	}
+	if len(empty) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `SELECT spell_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NOT NULL ORDER BY inbound_id`, empty)
+	if err != nil {
+		return nil, fmt.Errorf("read corrected facts: %w", err)
+	}
+	withdrawn := map[uuid.UUID]discharge.Fact{}
+	var id uuid.UUID
+	var text []byte
+	if _, err := pgx.ForEachRow(rows, []any{&id, &text}, func() error {
+		var f discharge.Fact
+		err := json.Unmarshal(text, &f)
+		withdrawn[id] = f
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("read corrected facts: %w", err)
+	}
+	return withdrawn, nil
+}

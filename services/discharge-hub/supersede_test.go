@@ -150,6 +150,23 @@ func TestARestoreBeforeTheCorrectionKeepsWhatOthersHold(t *testing.T) {
 	h.expect("after it was corrected again", want, 2)
 }
 
+// The same where the message was put into a spell that it is not about: once it is corrected again, the wrong spell is free and voided.
+func TestARestoreBeforeACorrectionIntoAnotherSpellEndsVoided(t *testing.T) {
+	t.Parallel()
+	bad, good := adt("A03", "M2", "V-WRONG", day(2, 14)), adt("A03", "M2", "V1", day(2, 14))
+	whole := newStepped(t, bad)
+	whole.correct(whole.newest(), good, true)
+	h := newStepped(t, bad)
+	h.restored(whole.consumer(true))
+	h.correct(h.newest(), good, true)
+	if missing := h.replayed(); len(missing) != 0 {
+		t.Errorf("missing: %v", missing)
+	}
+	if got, want := h.all(), whole.all(); got != want {
+		t.Errorf("published\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestExceptionsRaiseEachAlarmOnce(t *testing.T) {
 	t.Parallel()
 	h := newStepped(t, faulty(), adt("A03", "T1", "V7", day(2, 15)).Set("MSH-11", "T"))

@@ -37,7 +37,7 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 	}
 	for field, at := range map[string]*timestamppb.Timestamp{
 		"recorded_at": req.GetRecordedAt(), "effective_at": req.GetEffectiveAt(), "admitted_at": req.GetAdmittedAt(),
-		"discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
+		"expected_discharge_at": req.GetExpectedDischargeAt(), "discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
 	} {
 		if at != nil && (at.CheckValid() != nil || !discharge.OfThisAge(at.AsTime())) {
 			return fault.Field(field, "is no time of this age")
@@ -99,7 +99,7 @@ func eventOf(req *dischargev1.RecordEventRequest, digest string) discharge.Event
 		Site: req.GetSite(), Ward: req.GetWard(),
 		NHSNumber: p.GetNhsNumber(), FamilyName: p.GetFamilyName(), GivenName: p.GetGivenName(), BirthDate: p.GetBirthDate(),
 		Postcode: p.GetPostcode(), Practice: p.GetPracticeCode(), DiedAt: optionalTime(p.GetDiedAt()),
-		DischargedAt: optionalTime(req.GetDischargedAt()), Method: req.GetDischargeMethod(), Destination: req.GetDischargeDestination(),
+		ExpectedDischarge: optionalTime(req.GetExpectedDischargeAt()), DischargedAt: optionalTime(req.GetDischargedAt()), Method: req.GetDischargeMethod(), Destination: req.GetDischargeDestination(),
 		DestinationPostcode: req.GetDestinationPostcode(), Pathway: pathwayDigits[req.GetPathway()],
 	}
 	switch p.GetDeathIndicator() {

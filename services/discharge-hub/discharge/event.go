@@ -23,6 +23,7 @@ type Event struct {
 	DeathIndicator                   Told[bool]
 
 	DischargedAt        time.Time
+	ExpectedDischarge   time.Time
 	Method, Destination string
 	DestinationPostcode string
 	Involvements        []Involvement
@@ -56,6 +57,7 @@ func FromEvent(feed Feed, e Event) Reading {
 		FamilyName: text(e.FamilyName), GivenName: text(e.GivenName),
 		DiedAt: moment(e.DiedAt), DeathIndicator: e.DeathIndicator,
 		AdmittedAt: moment(e.AdmittedAt), DischargedAt: moment(e.DischargedAt),
+		ExpectedDischarge: moment(e.ExpectedDischarge),
 	}
 	f := &r.fact
 	if e.RecordedAt.IsZero() {

@@ -57,6 +57,7 @@ type Fact struct {
 	AdmittedAt          Told[Moment] `json:"admitted_at,omitzero"`   // PV1-44
 	DischargedAt        Told[Moment] `json:"discharged_at,omitzero"` // PV1-45
 	Method              Told[string] `json:"method,omitzero"`
+	ExpectedDischarge   Told[Moment] `json:"expected_discharge,omitzero"` // PV2-9
 	Destination         Told[string] `json:"destination,omitzero"`
 	DeadInText          bool         `json:"dead_in_text,omitzero"` // words of death, or its code, where another code belongs
 	DestinationPostcode Told[string] `json:"destination_postcode,omitzero"`

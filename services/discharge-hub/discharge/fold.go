@@ -55,6 +55,7 @@ func Fold(facts []Fact) State {
 	spell.place(order)
 	spell.home(order, stay.current)
 	spell.involve(order)
+	spell.expect(order)
 	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
 
 	deathFacts := deathFactsOf(order, stay.current)
@@ -162,6 +163,17 @@ func (s *Spell) home(order []*Fact, current *leaving) {
 	}
 	if sector := Sector(postcodeLater.Value); sector != s.HomePostcodeSector {
 		s.HomePostcodeSectorLater = sector
+	}
+}
+
+// expect takes over when the person is expected to leave, until they have left.
+func (s *Spell) expect(order []*Fact) {
+	var expected Told[Moment]
+	for _, f := range order {
+		expected = expected.then(f.ExpectedDischarge)
+	}
+	if s.Status == InHospital && expected.HasValue() {
+		s.ExpectedDischargeOn = expected.Value.Date()
 	}
 }
 

@@ -45,6 +45,7 @@ func FromHL7(feed Feed, raw []byte) (Reading, error) {
 		Kind: Kind(trigger), ControlID: m.Header.ControlID, Digest: Digest(raw),
 	}
 	r.readTimes()
+	r.readExpectedDischarge()
 	r.readPerson()
 	r.readStay()
 	return r.finish(strings.ToUpper(m.Header.ProcessingID)), nil
@@ -112,6 +113,18 @@ func (r *reader) readTimes() {
 			f.Recorded = m.At
 			return
 		}
+	}
+}
+
+// readExpectedDischarge reads PV2-9. It is a guess that changes every day: one that can't be read says nothing and is nobody's trouble.
+func (r *reader) readExpectedDischarge() {
+	t := told(r.m.Field("PV2", 9))
+	if !t.HasValue() {
+		r.fact.ExpectedDischarge = Told[Moment]{Said: t.Said, Cleared: t.Cleared}
+		return
+	}
+	if at, ok := r.time(t.Value); ok && at.Precision >= hl7.Day {
+		r.fact.ExpectedDischarge = Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day})
 	}
 }
 

@@ -32,9 +32,10 @@ func TestSampleMessageReadsAsItIsMeant(t *testing.T) {
 		VisitNumber: "SPELL0001", PatientNumber: "1234567", NHSNumber: Tell("9990000026"),
 		FamilyName: Tell("TESTER"), GivenName: Tell("Ada"), BirthDate: Tell("1941-03-12"), Postcode: Tell("RM17 5AA"),
 		Practice: Tell("F81155"), DeathIndicator: Tell(false),
-		AdmittedAt:   Tell(Moment{At: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC)}),
-		DischargedAt: Tell(Moment{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)}),
-		Method:       Tell("1"), Destination: Tell("19"), Site: Tell("RAJ12"), Ward: Tell("ELM"),
+		AdmittedAt:        Tell(Moment{At: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC)}),
+		DischargedAt:      Tell(Moment{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)}),
+		ExpectedDischarge: Tell(Moment{At: time.Date(2026, 9, 1, 23, 0, 0, 0, time.UTC), DayOnly: true}),
+		Method:            Tell("1"), Destination: Tell("19"), Site: Tell("RAJ12"), Ward: Tell("ELM"),
 	}
 	if diff := cmp.Diff(Reading{Fact: want, Usable: true}, r); diff != "" {
 		t.Error(diff)

@@ -79,8 +79,10 @@ type Spell struct {
 	Death                     Death
 	Involvements              []Involvement
 	Pathway                   string // "0" to "3", empty when not told
-	Flags                     []string
-	DataVersion               string
+	// ExpectedDischargeOn is the calendar date in London, YYYY-MM-DD, on which the hospital expects the person to leave, while they are there.
+	ExpectedDischargeOn string
+	Flags               []string
+	DataVersion         string
 }
 
 // Discharge is the end of a spell that holds now.

@@ -168,8 +168,10 @@ type RecordEventRequest struct {
 	DestinationPostcode  string                 `protobuf:"bytes,15,opt,name=destination_postcode,json=destinationPostcode,proto3" json:"destination_postcode,omitempty"`
 	Involvements         []Involvement          `protobuf:"varint,16,rep,packed,name=involvements,proto3,enum=homeward.discharge.v1.Involvement" json:"involvements,omitempty"`
 	Pathway              Pathway                `protobuf:"varint,17,opt,name=pathway,proto3,enum=homeward.discharge.v1.Pathway" json:"pathway,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// When the person is expected to leave (as PV2-9).
+	ExpectedDischargeAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=expected_discharge_at,json=expectedDischargeAt,proto3" json:"expected_discharge_at,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *RecordEventRequest) Reset() {
@@ -319,6 +321,13 @@ func (x *RecordEventRequest) GetPathway() Pathway {
 		return x.Pathway
 	}
 	return Pathway_PATHWAY_UNSPECIFIED
+}
+
+func (x *RecordEventRequest) GetExpectedDischargeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedDischargeAt
+	}
+	return nil
 }
 
 // Person is who somebody is; it is never published.
@@ -1044,7 +1053,7 @@ var File_homeward_discharge_v1_service_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb5\x06\n" +
+	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\x85\a\n" +
 	"\x12RecordEventRequest\x12\x12\n" +
 	"\x04feed\x18\x01 \x01(\tR\x04feed\x12\x1d\n" +
 	"\n" +
@@ -1066,7 +1075,8 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x15discharge_destination\x18\x0e \x01(\tR\x14dischargeDestination\x121\n" +
 	"\x14destination_postcode\x18\x0f \x01(\tR\x13destinationPostcode\x12F\n" +
 	"\finvolvements\x18\x10 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
-	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\"\xcc\x02\n" +
+	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12N\n" +
+	"\x15expected_discharge_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x13expectedDischargeAt\"\xcc\x02\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"nhs_number\x18\x01 \x01(\tR\tnhsNumber\x12\x1f\n" +
@@ -1191,29 +1201,30 @@ var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	13, // 5: homeward.discharge.v1.RecordEventRequest.discharged_at:type_name -> google.protobuf.Timestamp
 	14, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
 	15, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
-	13, // 8: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
-	13, // 10: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
-	13, // 11: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
-	13, // 12: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
-	16, // 13: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
-	9,  // 14: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
-	13, // 15: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
-	12, // 16: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	3,  // 17: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
-	2,  // 18: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
-	5,  // 19: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
-	7,  // 20: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
-	10, // 21: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
-	4,  // 22: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
-	6,  // 23: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
-	8,  // 24: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
-	11, // 25: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
-	22, // [22:26] is the sub-list for method output_type
-	18, // [18:22] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
+	13, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
+	13, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
+	13, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
+	13, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
+	16, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
+	9,  // 15: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
+	13, // 16: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
+	12, // 17: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	3,  // 18: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
+	2,  // 19: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
+	5,  // 20: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
+	7,  // 21: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
+	10, // 22: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
+	4,  // 23: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
+	6,  // 24: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
+	8,  // 25: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
+	11, // 26: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_service_proto_init() }

@@ -29,9 +29,19 @@ type Config struct {
 	service.Config
 	MLLPAddr string `env:"MLLP_ADDR,required,notEmpty"`
 	// FeedsDir holds a JSON file for each sender; empty means the feeds that are built in.
-	FeedsDir       string `env:"FEEDS_DIR"`
-	PickupAddr     string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
-	AssessmentAddr string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
+	FeedsDir string `env:"FEEDS_DIR"`
+	// FHIRAddr is where the FHIR door listens; empty for no such door. FHIRPublicURL is the address under which clients reach it.
+	FHIRAddr      string `env:"FHIR_ADDR"`
+	FHIRPublicURL string `env:"FHIR_PUBLIC_URL"`
+	// With a certificate the FHIR door speaks TLS; without, something in front of it does.
+	FHIRCertFile string `env:"FHIR_TLS_CERT_FILE"`
+	FHIRKeyFile  string `env:"FHIR_TLS_KEY_FILE"`
+	// ClientsDir holds a JSON file for each machine that signs in.
+	ClientsDir string `env:"CLIENTS_DIR"`
+	// TokenSigningKeyFile is the private key for the tokens of clients.
+	TokenSigningKeyFile string `env:"TOKEN_SIGNING_KEY_FILE"`
+	PickupAddr          string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
+	AssessmentAddr      string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
 }
 
 // Stream and event types.
@@ -76,15 +86,31 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	svc.Go(lis.serve)
+	if cfg.FHIRAddr != "" {
+		door, err := hub.openFHIR(svc, cfg)
+		if err != nil {
+			return err
+		}
+		svc.Go(door.serve)
+	}
 	return svc.Run(ctx)
 }
 
-// Hub is a wired hub whose MLLP door nobody has opened to the network yet.
-type Hub struct{ door *mllpDoor }
+// Hub is a wired hub whose doors nobody has opened to the network yet.
+type Hub struct {
+	door    *mllpDoor
+	fhir    *fhirDoor
+	clients map[string]client
+}
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
+	clients, err := loadClients(cfg.ClientsDir, feedsByKey(feedList))
+	if err != nil {
+		return nil, err
+	}
 	st := &store{db: svc.DB}
+	tellBack(svc, st, clients)
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
@@ -104,7 +130,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 		return append(gap, own...), err
 	}
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: hops})
-	err := errors.Join(
+	err = errors.Join(
 		svc.TakesOver(service.Own{
 			Type: SpellType, Adopt: st.adoptSpells, Done: reportGap(feedList, svc.Log),
 			// community-pickup keeps no snapshots of spells, but knows how new the newest is.
@@ -118,7 +144,8 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	}
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, senders: &rcv.senders, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	return &Hub{door}, nil
+	return &Hub{door: door, clients: clients, fhir: &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive,
+		pending: pending, now: svc.Now, tracer: tracer, log: svc.Log}}, nil
 }
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -133,9 +134,12 @@ func (in *interpreter) read(p pendingMessage) discharge.Reading {
 	}
 	var r discharge.Reading
 	var err error
-	if p.Format == formatRecordEvent {
+	switch p.Format {
+	case formatRecordEvent:
 		r, err = readRecordEvent(feed, p.Body)
-	} else {
+	case formatFHIR:
+		r, err = fhir.Stored(feed, p.Body)
+	default:
 		r, err = discharge.FromHL7(feed, p.Body)
 	}
 	if err != nil {
@@ -238,6 +242,9 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		changed = append(changed, e)
 	}
 	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
+		return nil, err
+	}
+	if err := in.store.teller.tell(ctx, tx, now, spells); err != nil {
 		return nil, err
 	}
 	shared, err := sharedStays(ctx, tx, usable)

@@ -19,7 +19,10 @@ import (
 )
 
 // store is the hub's PostgreSQL.
-type store struct{ db *pg.DB }
+type store struct {
+	db     *pg.DB
+	teller *teller // nil where nobody is told
+}
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose
 // bytes the same feed has sent before is already stored.

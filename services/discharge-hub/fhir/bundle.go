@@ -45,3 +45,32 @@ func WithMeta(raw []byte, id string, version int64, updated time.Time) (any, err
 	resource["meta"], resource["id"] = m, id
 	return resource, nil
 }
+
+// Attempt is one attempt to post a Task. Status is HTTP's, 0 when there was no answer; Error is empty when the Task was taken.
+type Attempt struct {
+	Version int64
+	At      time.Time
+	Status  int
+	Error   string
+}
+
+// Deliveries are attempts as Parameters, in their order.
+func Deliveries(list []Attempt) any {
+	parameters := []object{}
+	for _, a := range list {
+		parts := []object{{"name": "version", "valueInteger": a.Version}, {"name": "at", "valueInstant": instant(a.At)},
+			{"name": "taken", "valueBoolean": a.Error == ""}}
+		if a.Status != 0 {
+			parts = append(parts, object{"name": "status", "valueInteger": a.Status})
+		}
+		if a.Error != "" {
+			parts = append(parts, object{"name": "error", "valueString": a.Error})
+		}
+		parameters = append(parameters, object{"name": "attempt", "part": parts})
+	}
+	p := object{"resourceType": "Parameters"}
+	if len(parameters) > 0 {
+		p["parameter"] = parameters
+	}
+	return p
+}

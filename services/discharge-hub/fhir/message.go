@@ -183,7 +183,7 @@ func Carried(feed discharge.Feed, raw []byte) ([]Sent, []Issue) {
 			continue // there is nothing to find it by; who it is goes with the stay
 		}
 		if typ == ServiceRequest { // it is about the Encounter beside it
-			list = append(list, Sent{Type: typ, ID: ReferralID(encounter.ID), Status: resource.get("status").text(), Encounter: encounter.ID, Raw: resource.raw()})
+			list = append(list, Sent{Type: typ, ID: ReferralID(encounter.ID), Status: resource.get("status").text(), Spell: encounter.ID, Raw: resource.raw()})
 			continue
 		}
 		s := r.examine(resource)

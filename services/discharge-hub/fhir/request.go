@@ -138,6 +138,8 @@ type Sent struct {
 	VisitNumber, PatientNumber string
 	// Subject and Encounter are the ids of stored resources that it refers to.
 	Subject, Encounter string
+	// Spell is the spell that it is about; empty for a Patient.
+	Spell string
 }
 
 // Examine finds what a resource is stored by. It looks no further than that.
@@ -163,17 +165,16 @@ func (r *reader) examine(e element) Sent {
 		r.event.VisitNumber = s.VisitNumber
 		r.needVisit(e.get("identifier"))
 		s.ID = discharge.SpellID(r.feed.Provider, s.VisitNumber, "", time.Time{})
+		s.Spell = s.ID
 	case ServiceRequest:
-		spell := s.Encounter
+		s.Spell = s.Encounter
 		if id := e.get("encounter", "identifier"); id.get("system").text() == r.feed.VisitSystem {
 			s.VisitNumber = id.get("value").text()
-			spell = discharge.SpellID(r.feed.Provider, s.VisitNumber, "", time.Time{})
+			s.Spell = discharge.SpellID(r.feed.Provider, s.VisitNumber, "", time.Time{})
 		}
-		if spell == "" {
-			e.get("encounter").wrong(Required, "is missing; give a reference to an Encounter here, or its identifier of the system %s", r.feed.VisitSystem)
-			break
+		if s.ID = ReferralID(s.Spell); s.ID == "" {
+			e.get("encounter").wrong(Required, "leads to no stay; give a reference to an Encounter here, or its identifier of the system %s", r.feed.VisitSystem)
 		}
-		s.ID = ReferralID(spell)
 	}
 	return s
 }

@@ -137,8 +137,8 @@ func publicKeys(jwks json.RawMessage) (keyfunc.Keyfunc, error) {
 		default:
 			return nil, errors.New("must hold public keys only: RSA, EC or Ed25519")
 		}
-		if k.Marshal().KID == "" || k.Marshal().D != "" {
-			return nil, errors.New("each key needs a kid, and none may be private")
+		if k.Marshal().KID == "" {
+			return nil, errors.New("each key needs a kid")
 		}
 	}
 	return set, nil

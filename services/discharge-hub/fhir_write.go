@@ -94,7 +94,7 @@ func (d *fhirDoor) writeOne(w write, condition url.Values) (reply, error) {
 		}
 	}
 	if tag := w.http.Header.Get("If-Match"); tag != "" {
-		if w.ifMatch, err = strconv.ParseInt(strings.TrimSuffix(strings.TrimPrefix(tag, `W/"`), `"`), 10, 64); err != nil || w.ifMatch < 1 {
+		if w.ifMatch = versionIn(tag); w.ifMatch < 1 {
 			return reply{}, refuse(http.StatusBadRequest, fhir.Value, `If-Match must be an ETag of this server, such as W/"3"`)
 		}
 	}
@@ -349,3 +349,14 @@ func (d *fhirDoor) answered(w write, now time.Time, issues []fhir.Issue) reply {
 }
 
 func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }
+
+// versionIn is the version that an ETag names; 0 when it is none of this server's.
+func versionIn(tag string) int64 {
+	text, weak := strings.CutPrefix(tag, `W/"`)
+	text, whole := strings.CutSuffix(text, `"`)
+	version, err := strconv.ParseInt(text, 10, 64)
+	if !weak || !whole || err != nil {
+		return 0
+	}
+	return version
+}

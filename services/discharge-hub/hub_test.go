@@ -38,7 +38,7 @@ type hub struct {
 	client dischargev1.DischargeHubServiceClient
 }
 
-func startHub(t *testing.T) *hub {
+func startHub(t *testing.T, change ...func(*hub)) *hub {
 	t.Helper()
 	t.Parallel()
 	h := &hub{nats: kittest.NATS(t), issuer: kittest.Issuer(t)}
@@ -47,6 +47,9 @@ func startHub(t *testing.T) *hub {
 	h.cfg = Config{
 		Config: kittest.Config(t, "discharge-hub", url, h.nats, h.issuer), MLLPAddr: kittest.FreeAddr(t),
 		PickupAddr: kittest.FreeAddr(t), AssessmentAddr: kittest.FreeAddr(t),
+	}
+	for _, c := range change {
+		c(h)
 	}
 	kittest.Start(t, func(ctx context.Context) error { return Run(ctx, h.cfg) })
 	h.client = dischargev1.NewDischargeHubServiceClient(h.dial(t, authn.HubStaff))

@@ -38,7 +38,7 @@ const visitSystem, patientSystem = "https://fhir.example.nhs.uk/RAJ/visit-number
 // withFHIR opens the FHIR door of a hub under test, with a client for each file; a file is the JSON of all but id and keys.
 func withFHIR(t *testing.T, files map[string]string) (func(*hub), map[string]*engine) {
 	t.Helper()
-	dir, addr := t.TempDir(), kittest.FreeAddr(t)
+	dir := t.TempDir()
 	engines := map[string]*engine{}
 	for id, file := range files {
 		public, private, err := ed25519.GenerateKey(nil)
@@ -49,9 +49,13 @@ func withFHIR(t *testing.T, files map[string]string) (func(*hub), map[string]*en
 		if err := os.WriteFile(filepath.Join(dir, id+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		engines[id] = &engine{id: id, key: private, base: "http://" + addr}
+		engines[id] = &engine{id: id, key: private}
 	}
 	return func(h *hub) {
+		addr := kittest.FreeAddr(t)
+		for _, e := range engines {
+			e.base = "http://" + addr
+		}
 		h.cfg.FHIRAddr, h.cfg.FHIRPublicURL, h.cfg.ClientsDir, h.cfg.TokenSigningKeyFile = addr, "http://"+addr, dir, h.issuer.SigningKeyFile()
 	}, engines
 }

@@ -12,10 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
@@ -165,8 +170,38 @@ func (e *engine) send(t *testing.T, method, path, body string, headers ...string
 			t.Fatalf("%s %s: not JSON: %s", method, path, raw)
 		}
 	}
+	conforms(t, req, a)
 	return a
 }
+
+// conforms checks an answer against the OpenAPI document, if the document has the address.
+func conforms(t *testing.T, req *http.Request, a answer) {
+	t.Helper()
+	router, err := describedRoutes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, params, err := router.FindRoute(req)
+	if err != nil {
+		return
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route},
+		Status:                 a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.raw)),
+	}
+	if err := openapi3filter.ValidateResponse(t.Context(), input); err != nil {
+		t.Errorf("%s %s is not as the OpenAPI document says: %v", req.Method, req.URL.Path, err)
+	}
+}
+
+var describedRoutes = sync.OnceValues(func() (routers.Router, error) {
+	openapi3filter.RegisterBodyDecoder(fhirJSON, openapi3filter.JSONBodyDecoder)
+	doc, err := openapi3.NewLoader().LoadFromData(fhir.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	return legacy.NewRouter(doc)
+})
 
 // want fails the test unless the status is the one that is wanted.
 func (a answer) want(t *testing.T, status int) answer {

@@ -185,8 +185,9 @@ func (d *fhirDoor) kept(w write, err error) error {
 
 // save stores what a request says, in one transaction with its answer: whoever repeats it gets the same.
 func (d *fhirDoor) save(w write) (answer reply, err error) {
+	ctx := w.ctx
 	digest := sha256.Sum256([]byte(w.http.Method + " " + w.http.URL.RequestURI() + "\n" + string(w.body)))
-	err = d.store.db.InTx(w.ctx, "fhir", func(tx pgx.Tx) error {
+	err = d.store.db.InTx(ctx, "fhir", func(tx pgx.Tx) error {
 		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.now())
 		if err != nil {
 			return err

@@ -18,9 +18,10 @@ var (
 		discharge.ScopeWholeHospital: dischargev1.Scope_SCOPE_WHOLE_HOSPITAL,
 	}
 	statuses = map[discharge.Status]dischargev1.SpellStatus{
-		discharge.InHospital: dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL,
-		discharge.Discharged: dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED,
-		discharge.Voided:     dischargev1.SpellStatus_SPELL_STATUS_VOIDED,
+		discharge.InHospital:  dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL,
+		discharge.Discharged:  dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED,
+		discharge.Voided:      dischargev1.SpellStatus_SPELL_STATUS_VOIDED,
+		discharge.NotAdmitted: dischargev1.SpellStatus_SPELL_STATUS_NOT_ADMITTED,
 	}
 	adults = map[discharge.Adult]dischargev1.Adult{
 		discharge.AdultYes:     dischargev1.Adult_ADULT_YES,

@@ -50,7 +50,7 @@ type route struct {
 	method, path string
 	// resource and interaction are what the capability statement says; empty where it says it elsewhere or not.
 	resource, interaction string
-	handle                func(d *fhirDoor, c *call) (reply, error)
+	handle                func(d *fhirDoor, c *call) (fhirReply, error)
 	open                  bool // it needs no token
 }
 
@@ -65,8 +65,8 @@ type call struct {
 	span      trace.Span
 }
 
-// reply is an answer that went well.
-type reply struct {
+// fhirReply is an answer that went well.
+type fhirReply struct {
 	status         int
 	location, etag string
 	body           any
@@ -130,10 +130,10 @@ func (d *fhirDoor) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, pattern := d.byPath.Handler(r); pattern != "" {
-		d.write(w, r, reply{}, refuse(http.StatusMethodNotAllowed, fhir.NotSupported, "%s is not offered here; /fhir/metadata says what is", r.Method))
+		d.write(w, r, fhirReply{}, refuse(http.StatusMethodNotAllowed, fhir.NotSupported, "%s is not offered here; /fhir/metadata says what is", r.Method))
 		return
 	}
-	d.write(w, r, reply{}, refuse(http.StatusNotFound, "not-found", "there is nothing at this address; /fhir/metadata says what is offered"))
+	d.write(w, r, fhirReply{}, refuse(http.StatusNotFound, "not-found", "there is nothing at this address; /fhir/metadata says what is offered"))
 }
 
 // answering is a route with all that every request needs around it.
@@ -156,7 +156,7 @@ func (d *fhirDoor) answering(rt route) http.Handler {
 }
 
 // guarded handles a request; a panic is an error.
-func (d *fhirDoor) guarded(rt route, w http.ResponseWriter, c *call) (answer reply, err error) {
+func (d *fhirDoor) guarded(rt route, w http.ResponseWriter, c *call) (answer fhirReply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.log.ErrorContext(c.ctx, "panic in a FHIR request", "route", rt.path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -164,17 +164,17 @@ func (d *fhirDoor) guarded(rt route, w http.ResponseWriter, c *call) (answer rep
 		}
 	}()
 	if !acceptsJSON(c.http) {
-		return reply{}, refuse(http.StatusNotAcceptable, fhir.NotSupported, "only %s is written here; accept that", fhirJSON)
+		return fhirReply{}, refuse(http.StatusNotAcceptable, fhir.NotSupported, "only %s is written here; accept that", fhirJSON)
 	}
 	if rt.open {
 		return rt.handle(d, c)
 	}
 	if err := d.signIn(c); err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	if c.http.Method != http.MethodGet && !strings.HasSuffix(rt.path, "/_search") {
 		if err := d.readBody(w, c); err != nil {
-			return reply{}, err
+			return fhirReply{}, err
 		}
 	}
 	return rt.handle(d, c)
@@ -243,7 +243,7 @@ func acceptsJSON(r *http.Request) bool {
 }
 
 // write writes an answer and returns its status.
-func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer reply, err error) int {
+func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer fhirReply, err error) int {
 	h := w.Header()
 	for _, name := range []string{"X-Request-ID", "X-Correlation-ID"} {
 		if v := r.Header.Get(name); plainHeader(v) {
@@ -262,7 +262,7 @@ func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer reply, e
 		if refused.status == http.StatusUnauthorized {
 			h.Set("WWW-Authenticate", `Bearer realm="homeward"`)
 		}
-		answer = reply{status: refused.status, body: fhir.Outcome(refused.issues...)}
+		answer = fhirReply{status: refused.status, body: fhir.Outcome(refused.issues...)}
 	}
 	body := answer.text
 	if body == nil {

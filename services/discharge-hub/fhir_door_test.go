@@ -41,7 +41,7 @@ type engine struct {
 const visitSystem, patientSystem = "https://fhir.example.nhs.uk/RAJ/visit-number", "https://fhir.example.nhs.uk/RAJ/patient-number"
 
 // withFHIR opens the FHIR door of a hub under test, with a client for each file; a file is the JSON of all but id and keys.
-func withFHIR(t *testing.T, files map[string]string) (func(*hub), map[string]*engine) {
+func withFHIR(t *testing.T, files map[string]string) (func(*Config), map[string]*engine) {
 	t.Helper()
 	dir := t.TempDir()
 	engines := map[string]*engine{}
@@ -56,12 +56,13 @@ func withFHIR(t *testing.T, files map[string]string) (func(*hub), map[string]*en
 		}
 		engines[id] = &engine{id: id, key: private}
 	}
-	return func(h *hub) {
+	return func(cfg *Config) {
 		addr := kittest.FreeAddr(t)
 		for _, e := range engines {
 			e.base = "http://" + addr
 		}
-		h.cfg.FHIRAddr, h.cfg.FHIRPublicURL, h.cfg.ClientsDir, h.cfg.TokenSigningKeyFile = addr, "http://"+addr, dir, h.issuer.SigningKeyFile()
+		cfg.FHIRAddr, cfg.FHIRPublicURL, cfg.ClientsDir = addr, "http://"+addr, dir
+		cfg.TokenSigningKeyFile = filepath.Join(filepath.Dir(cfg.TokenKeysFile), "signing-key.pem") // the issuer's own
 	}, engines
 }
 

@@ -22,34 +22,34 @@ import (
 )
 
 // readResource is GET [type]/[id]: what the organisation itself has sent.
-func readResource(d *fhirDoor, c *call) (reply, error) {
+func readResource(d *fhirDoor, c *call) (fhirReply, error) {
 	typ := strings.Split(strings.TrimPrefix(c.http.URL.Path, fhirPath+"/"), "/")[0]
 	id, err := uuid.Parse(c.http.PathValue("id"))
 	if err != nil {
-		return reply{}, notThere()
+		return fhirReply{}, notThere()
 	}
 	resource, version, err := d.store.readFHIRResource(c.ctx, typ, id, providers(c.feeds), audit.Entry{
 		At: d.now(), Actor: "client:" + c.client, Action: "fhir.read", Record: id, Detail: typ, Trace: trace.SpanContextFromContext(c.ctx)})
 	if err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
-	return reply{status: http.StatusOK, etag: etag(version), body: resource}, nil
+	return fhirReply{status: http.StatusOK, etag: etag(version), body: resource}, nil
 }
 
 // readTask is GET Task/[id].
-func readTask(d *fhirDoor, c *call) (reply, error) {
+func readTask(d *fhirDoor, c *call) (fhirReply, error) {
 	id, err := uuid.Parse(c.http.PathValue("id"))
 	if err != nil {
-		return reply{}, noTask()
+		return fhirReply{}, noTask()
 	}
 	rows, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), id: &id, count: 1})
 	if err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	if len(rows) == 0 {
-		return reply{}, noTask()
+		return fhirReply{}, noTask()
 	}
-	return reply{status: http.StatusOK, etag: etag(rows[0].Number), body: d.task(c, rows[0])}, nil
+	return fhirReply{status: http.StatusOK, etag: etag(rows[0].Number), body: d.task(c, rows[0])}, nil
 }
 
 func noTask() error {
@@ -73,15 +73,15 @@ const (
 )
 
 // searchTasks is GET Task?… and POST Task/_search, oldest change first.
-func searchTasks(d *fhirDoor, c *call) (reply, error) {
+func searchTasks(d *fhirDoor, c *call) (fhirReply, error) {
 	if err := c.http.ParseForm(); err != nil {
-		return reply{}, refuse(http.StatusBadRequest, fhir.Structure, "the parameters cannot be read; send them in the address, or as a form")
+		return fhirReply{}, refuse(http.StatusBadRequest, fhir.Structure, "the parameters cannot be read; send them in the address, or as a form")
 	}
 	q := taskQuery{providers: providers(c.feeds), count: defaultCount}
 	for _, name := range sortedKeys(c.http.Form) {
 		for _, value := range c.http.Form[name] {
 			if err := q.add(name, value, c); err != nil {
-				return reply{}, refuse(http.StatusBadRequest, fhir.Value, "%s: %v", name, err)
+				return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, "%s: %v", name, err)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func searchTasks(d *fhirDoor, c *call) (reply, error) {
 	more.count++ // one more tells whether there is a next page
 	rows, err := d.store.fhirTasks(c.ctx, more)
 	if err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	address := func(page string) string {
 		params := url.Values{}
@@ -112,7 +112,7 @@ func searchTasks(d *fhirDoor, c *call) (reply, error) {
 		list[i] = d.task(c, row)
 	}
 	bundle := fhir.Found(list, func(id string) string { return d.base + "/Task/" + id }, address(c.http.Form.Get("page")), next)
-	return reply{status: http.StatusOK, body: bundle}, nil
+	return fhirReply{status: http.StatusOK, body: bundle}, nil
 }
 
 func sortedKeys(v url.Values) []string {

@@ -64,31 +64,11 @@ func shareResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (js
 func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now time.Time) error {
 	r.version++
 	r.updatedAt, r.body = now, s.Raw
-	var subject *uuid.UUID
-	if id, err := uuid.Parse(s.Subject); err == nil && s.Type == fhir.Encounter {
-		subject = &id
-	}
-	if _, err := tx.Exec(ctx, `UPDATE fhir_resource SET version = $3, updated_at = $4, subject = $5, body = $6 WHERE type = $1 AND id = $2`,
-		s.Type, s.ID, r.version, now, subject, string(s.Raw)); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2`,
+		s.Type, s.ID, r.version, now, string(s.Raw)); err != nil {
 		return fmt.Errorf("save resource: %w", err)
 	}
 	return nil
-}
-
-// maxStays bounds to how many stays of a Patient a change of theirs goes: the newest ones.
-const maxStays = 20
-
-// encountersOf returns the Encounters that refer to a Patient.
-func encountersOf(ctx context.Context, tx pgx.Tx, patient string) ([]json.RawMessage, error) {
-	rows, err := tx.Query(ctx, `SELECT body FROM fhir_resource WHERE type = 'Encounter' AND subject = $1 ORDER BY updated_at DESC LIMIT $2`, patient, maxStays)
-	if err != nil {
-		return nil, fmt.Errorf("read stays: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (json.RawMessage, error) {
-		var body string
-		err := row.Scan(&body)
-		return json.RawMessage(body), err
-	})
 }
 
 // readFHIRResource reads a resource of one of the providers. Who reads it is audited in the same transaction.
@@ -139,7 +119,7 @@ func insertFHIRInbound(ctx context.Context, tx pgx.Tx, feed, requestID string, b
 
 // claimAnswer makes the row of an answer, or returns the answer that the same request was given before. The same id with another request is
 // refused.
-func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte, now time.Time) (*reply, error) {
+func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte, now time.Time) (*fhirReply, error) {
 	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, client, requestID, digest, now)
 	if err != nil {
 		return nil, fmt.Errorf("claim answer: %w", err)
@@ -147,7 +127,7 @@ func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, diges
 	if tag.RowsAffected() == 1 {
 		return nil, nil
 	}
-	var r reply
+	var r fhirReply
 	var earlier []byte
 	var body string
 	if err := tx.QueryRow(ctx, `SELECT digest, status, location, etag, body FROM fhir_answer WHERE client = $1 AND request_id = $2`, client, requestID).
@@ -161,7 +141,7 @@ func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, diges
 	return &r, nil
 }
 
-func saveAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, r reply) error {
+func saveAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, r fhirReply) error {
 	body, err := json.Marshal(r.body)
 	if err != nil {
 		return err

@@ -229,22 +229,22 @@ func signature(secret []byte, now time.Time, body []byte) string {
 }
 
 // readDeliveries is GET Task/[id]/$deliveries: every attempt to post the Task to the client who asks.
-func readDeliveries(d *fhirDoor, c *call) (reply, error) {
+func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
 	id, err := uuid.Parse(c.http.PathValue("id"))
 	if err != nil {
-		return reply{}, noTask()
+		return fhirReply{}, noTask()
 	}
 	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), id: &id, count: 1})
 	if err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	if len(tasks) == 0 {
-		return reply{}, noTask()
+		return fhirReply{}, noTask()
 	}
 	rows, err := d.store.db.Pool.Query(c.ctx, `SELECT version, at, status, error FROM webhook_attempt WHERE task_id = $1 AND client = $2 ORDER BY id DESC LIMIT $3`,
 		id, c.client, maxCount)
 	if err != nil {
-		return reply{}, fmt.Errorf("read attempts: %w", err)
+		return fhirReply{}, fmt.Errorf("read attempts: %w", err)
 	}
 	var list []fhir.Attempt
 	var a fhir.Attempt
@@ -252,7 +252,7 @@ func readDeliveries(d *fhirDoor, c *call) (reply, error) {
 		list = append(list, a)
 		return nil
 	}); err != nil {
-		return reply{}, fmt.Errorf("read attempts: %w", err)
+		return fhirReply{}, fmt.Errorf("read attempts: %w", err)
 	}
-	return reply{status: http.StatusOK, body: fhir.Deliveries(list)}, nil
+	return fhirReply{status: http.StatusOK, body: fhir.Deliveries(list)}, nil
 }

@@ -35,13 +35,13 @@ type write struct {
 }
 
 // createResource is POST [type].
-func createResource(d *fhirDoor, c *call) (reply, error) {
+func createResource(d *fhirDoor, c *call) (fhirReply, error) {
 	w := write{call: c, create: true}
 	if condition := c.http.Header.Get("If-None-Exist"); condition != "" {
 		w.unlessThere = true
 		query, err := url.ParseQuery(condition)
 		if err != nil {
-			return reply{}, refuse(http.StatusBadRequest, fhir.Value, "If-None-Exist must be identifier=<system>|<value>")
+			return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, "If-None-Exist must be identifier=<system>|<value>")
 		}
 		return d.writeOne(w, query)
 	}
@@ -49,53 +49,53 @@ func createResource(d *fhirDoor, c *call) (reply, error) {
 }
 
 // updateResource is PUT [type]/[id]: of a resource that was created before.
-func updateResource(d *fhirDoor, c *call) (reply, error) {
+func updateResource(d *fhirDoor, c *call) (fhirReply, error) {
 	return d.writeOne(write{call: c, update: true}, nil)
 }
 
 // updateByIdentifier is PUT [type]?identifier=…: it makes the resource, or replaces it.
-func updateByIdentifier(d *fhirDoor, c *call) (reply, error) {
+func updateByIdentifier(d *fhirDoor, c *call) (fhirReply, error) {
 	return d.writeOne(write{call: c}, c.http.URL.Query())
 }
 
 // writeOne stores one resource of the type in the address; condition, if any, says by which identifier it is found.
-func (d *fhirDoor) writeOne(w write, condition url.Values) (reply, error) {
+func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
 	typ := strings.Split(strings.TrimPrefix(w.http.URL.Path, fhirPath+"/"), "/")[0]
 	var err error
 	if w.feed, err = d.feedOf(w.call); err != nil {
-		return reply{}, d.kept(w, err)
+		return fhirReply{}, d.kept(w, err)
 	}
 	sent, issues := fhir.Examine(w.feed, w.body)
 	if sent.Type != typ && !fhir.Malformed(issues) {
 		issues = []fhir.Issue{{Severity: fhir.Error, Code: fhir.Structure, Expression: sent.Type + ".resourceType", Diagnostics: "must be " + typ + " at this address"}}
 	}
 	if fhir.Refused(issues) {
-		return reply{}, d.kept(w, wrongBody(issues))
+		return fhirReply{}, d.kept(w, wrongBody(issues))
 	}
 	if id := w.http.PathValue("id"); id != "" {
 		if !strings.EqualFold(id, sent.ID) {
 			uid, err := uuid.Parse(id)
 			if err != nil {
-				return reply{}, notThere()
+				return fhirReply{}, notThere()
 			}
 			there, err := d.store.hasFHIRResource(w.ctx, typ, uid, providers(w.feeds))
 			if err != nil {
-				return reply{}, err
+				return fhirReply{}, err
 			}
 			if !there {
-				return reply{}, notThere()
+				return fhirReply{}, notThere()
 			}
-			return reply{}, d.kept(w, refuse(http.StatusBadRequest, fhir.Value, "the identifier in the body is that of another %s than the address", typ))
+			return fhirReply{}, d.kept(w, refuse(http.StatusBadRequest, fhir.Value, "the identifier in the body is that of another %s than the address", typ))
 		}
 	}
 	if condition != nil {
 		if err := matches(condition, w.feed, sent); err != nil {
-			return reply{}, d.kept(w, err)
+			return fhirReply{}, d.kept(w, err)
 		}
 	}
 	if tag := w.http.Header.Get("If-Match"); tag != "" {
 		if w.ifMatch = versionIn(tag); w.ifMatch < 1 {
-			return reply{}, refuse(http.StatusBadRequest, fhir.Value, `If-Match must be an ETag of this server, such as W/"3"`)
+			return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, `If-Match must be an ETag of this server, such as W/"3"`)
 		}
 	}
 	w.sent = []fhir.Sent{sent}
@@ -104,15 +104,15 @@ func (d *fhirDoor) writeOne(w write, condition url.Values) (reply, error) {
 }
 
 // processMessage is $process-message.
-func processMessage(d *fhirDoor, c *call) (reply, error) {
+func processMessage(d *fhirDoor, c *call) (fhirReply, error) {
 	w := write{call: c, message: true}
 	var err error
 	if w.feed, err = d.feedOf(c); err != nil {
-		return reply{}, d.kept(w, err)
+		return fhirReply{}, d.kept(w, err)
 	}
 	sent, issues := fhir.Carried(w.feed, c.body)
 	if fhir.Refused(issues) {
-		return reply{}, d.kept(w, wrongBody(issues))
+		return fhirReply{}, d.kept(w, wrongBody(issues))
 	}
 	w.sent = sent
 	answer, err := d.save(w)
@@ -184,7 +184,7 @@ func (d *fhirDoor) kept(w write, err error) error {
 }
 
 // save stores what a request says, in one transaction with its answer: whoever repeats it gets the same.
-func (d *fhirDoor) save(w write) (answer reply, err error) {
+func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	ctx := w.ctx
 	digest := sha256.Sum256([]byte(w.http.Method + " " + w.http.URL.RequestURI() + "\n" + string(w.body)))
 	err = d.store.db.InTx(ctx, "fhir", func(tx pgx.Tx) error {
@@ -207,20 +207,20 @@ func (d *fhirDoor) save(w write) (answer reply, err error) {
 	return answer, err
 }
 
-func (d *fhirDoor) saveIn(tx pgx.Tx, w write) (reply, error) {
+func (d *fhirDoor) saveIn(tx pgx.Tx, w write) (fhirReply, error) {
 	now := d.now()
 	req := fhir.Request{ID: w.requestID, Resource: w.body}
 	if err := d.references(tx, w, &req); err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	held := map[string]*fhirResource{}
 	for _, s := range w.sent {
 		r, err := lockResource(w.ctx, tx, s.Type, s.ID, w.feed.Provider)
 		if err != nil {
-			return reply{}, err
+			return fhirReply{}, err
 		}
 		if err := w.allowed(s, r); err != nil {
-			return reply{}, err
+			return fhirReply{}, err
 		}
 		if w.unlessThere && r.version > 0 {
 			return d.written(s, r, http.StatusOK, nil), nil
@@ -233,11 +233,11 @@ func (d *fhirDoor) saveIn(tx pgx.Tx, w write) (reply, error) {
 	req.Received = now
 	issues, err := d.tell(tx, w, req, held)
 	if err != nil {
-		return reply{}, err
+		return fhirReply{}, err
 	}
 	for _, s := range w.sent {
 		if err := held[s.Type].save(w.ctx, tx, s, now); err != nil {
-			return reply{}, err
+			return fhirReply{}, err
 		}
 	}
 	if w.message {
@@ -251,8 +251,7 @@ func (d *fhirDoor) saveIn(tx pgx.Tx, w write) (reply, error) {
 	return d.written(s, held[s.Type], status, issues), nil
 }
 
-// references reads what a resource refers to. It holds that against changes: a Patient that is updated meanwhile waits, and then finds the
-// stay that refers to it.
+// references reads what a resource refers to, which stays as it is until the transaction ends.
 func (d *fhirDoor) references(tx pgx.Tx, w write, req *fhir.Request) error {
 	if w.message {
 		return nil // a message carries all that it refers to
@@ -278,40 +277,23 @@ func (d *fhirDoor) references(tx pgx.Tx, w write, req *fhir.Request) error {
 	return nil
 }
 
-// tell stores for the interpreter what a request says. What a Patient says goes to each stay of theirs.
-func (d *fhirDoor) tell(tx pgx.Tx, w write, req fhir.Request, held map[string]*fhirResource) (issues []fhir.Issue, err error) {
-	requests := []fhir.Request{req}
-	switch s := w.sent[0]; {
-	case w.message:
-	case s.Type == fhir.Patient:
-		stays, err := encountersOf(w.ctx, tx, s.ID)
-		if err != nil {
-			return nil, err
-		}
-		for i, encounter := range stays {
-			requests = append(requests[:i], req)
-			requests[i].Encounter = encounter
-		}
-	default:
-		requests[0].Before = held[s.Type].body
+// tell stores for the interpreter what a request says.
+func (d *fhirDoor) tell(tx pgx.Tx, w write, req fhir.Request, held map[string]*fhirResource) ([]fhir.Issue, error) {
+	if !w.message {
+		req.Before = held[w.sent[0].Type].body
 	}
-	for _, req := range requests {
-		e, found := fhir.Read(w.feed, req)
-		if fhir.Refused(found) {
-			return nil, wrongBody(found)
-		}
-		if issues = found; discharge.FromEvent(w.feed, e).Fact.SpellID == "" {
-			continue // a Patient to whom no stay refers
-		}
-		body, err := req.Encode()
-		if err != nil {
-			return nil, err
-		}
-		if err := insertFHIRInbound(w.ctx, tx, w.feed.Key, w.requestID, body, req.Received, w.span); err != nil {
-			return nil, err
-		}
+	e, issues := fhir.Read(w.feed, req)
+	if fhir.Refused(issues) {
+		return nil, wrongBody(issues)
 	}
-	return issues, nil
+	if !discharge.FromEvent(w.feed, e).Usable {
+		return nil, refuse(http.StatusUnprocessableEntity, fhir.Required, "nothing in it says for which stay or person it is")
+	}
+	body, err := req.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return issues, insertFHIRInbound(w.ctx, tx, w.feed.Key, w.requestID, body, req.Received, w.span)
 }
 
 // allowed checks what a write asks of the version that is there.
@@ -329,24 +311,24 @@ func (w write) allowed(s fhir.Sent, r *fhirResource) error {
 }
 
 // written answers a resource that was stored.
-func (d *fhirDoor) written(s fhir.Sent, r *fhirResource, status int, issues []fhir.Issue) reply {
+func (d *fhirDoor) written(s fhir.Sent, r *fhirResource, status int, issues []fhir.Issue) fhirReply {
 	text := "stored"
 	if s.Spell != "" {
 		text = "stored; the handover is " + discharge.Reference(s.Spell) + ", followed at Task/" + fhir.TaskID(s.Spell)
 	}
 	issues = append([]fhir.Issue{{Severity: fhir.Information, Code: fhir.Informative, Diagnostics: text}}, issues...)
-	return reply{status: status, etag: etag(r.version), location: d.base + "/" + s.Type + "/" + s.ID, body: fhir.Outcome(issues...)}
+	return fhirReply{status: status, etag: etag(r.version), location: d.base + "/" + s.Type + "/" + s.ID, body: fhir.Outcome(issues...)}
 }
 
 // answered answers a message that was stored.
-func (d *fhirDoor) answered(w write, now time.Time, issues []fhir.Issue) reply {
+func (d *fhirDoor) answered(w write, now time.Time, issues []fhir.Issue) fhirReply {
 	spell := ""
 	for _, s := range w.sent {
 		spell = s.Spell // the Encounter comes behind the Patient
 	}
 	text := "stored; the handover is " + discharge.Reference(spell)
 	issues = append([]fhir.Issue{{Severity: fhir.Information, Code: fhir.Informative, Diagnostics: text}}, issues...)
-	return reply{status: http.StatusOK, body: fhir.Answer(w.requestID, fhir.MessageID(w.body), now, fhir.TaskID(spell), issues)}
+	return fhirReply{status: http.StatusOK, body: fhir.Answer(w.requestID, fhir.MessageID(w.body), now, fhir.TaskID(spell), issues)}
 }
 
 func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }

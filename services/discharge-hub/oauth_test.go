@@ -95,7 +95,7 @@ func TestAClientSendsForItsOwnFeedsOnly(t *testing.T) {
 		}
 	}
 	open, engines := withFHIR(t, map[string]string{"mse": `"feeds":["mse-fhir"]`, "bhrut": `"feeds":["bhrut-fhir","bhrut-grpc"]`})
-	h := startHub(t, open, func(h *hub) { h.cfg.FeedsDir = feeds })
+	h := startHub(t, open, func(cfg *Config) { cfg.FeedsDir = feeds })
 	mse, bhrut := engines["mse"], engines["bhrut"]
 	mse.signIn(t)
 	bhrut.signIn(t)

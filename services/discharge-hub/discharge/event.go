@@ -15,6 +15,7 @@ type Event struct {
 	EffectiveAt   time.Time
 	VisitNumber   string
 	PatientNumber string
+	PriorNumber   string // of a merge, or of its revocation: the number that is merged into PatientNumber
 	AdmittedAt    time.Time
 	Site, Ward    string
 
@@ -64,7 +65,8 @@ func FromEvent(feed Feed, e Event) Reading {
 		Kind: e.Kind, ControlID: e.MessageID, Digest: e.Digest,
 		Recorded: e.RecordedAt.UTC(), Effective: moment(e.EffectiveAt).Value,
 		VisitNumber: strings.TrimSpace(e.VisitNumber), PatientNumber: strings.TrimSpace(e.PatientNumber),
-		FamilyName: text(e.FamilyName), GivenName: text(e.GivenName),
+		PriorNumber: strings.TrimSpace(e.PriorNumber),
+		FamilyName:  text(e.FamilyName), GivenName: text(e.GivenName),
 		DiedAt: moment(e.DiedAt), DeathIndicator: e.DeathIndicator,
 		AdmittedAt: moment(e.AdmittedAt), DischargedAt: moment(e.DischargedAt),
 		ExpectedDischarge: moment(e.ExpectedDischarge), NHSNumberStatus: text(e.NHSNumberStatus),
@@ -91,6 +93,9 @@ func FromEvent(feed Feed, e Event) Reading {
 		f.DestinationPostcode = Tell(p)
 	}
 	f.Involvements, f.Withdrawn = ofThose(e.Involvements), ofThose(e.Withdrawn)
+	if e.Kind == KindCancelPlan {
+		f.ExpectedDischarge = Clear[Moment]()
+	}
 	return r.finish("P")
 }
 

@@ -48,6 +48,12 @@ type Feed struct {
 	Mapping Mapping
 	// VisitSystem and PatientSystem are the identifier systems of the provider's visit and patient numbers at the FHIR door.
 	VisitSystem, PatientSystem string
+	// Certificates are the names of the client certificates that may send for it; empty: anybody who reaches the door.
+	Certificates []string
+	// Silence limits how long it may send nothing; nil: what is usual decides.
+	Silence *SilenceLimit
+	// Answers is where the ward's answers go; nil: nowhere.
+	Answers *Answers
 }
 
 // Mapping says what a sender means by fields that systems fill differently.
@@ -80,7 +86,8 @@ type feedFile struct {
 	// For the fhir door: the systems of Encounter.identifier and Patient.identifier.
 	VisitSystem   string `json:"visit_system"`
 	PatientSystem string `json:"patient_system"`
-	Mapping       struct {
+	doorFile
+	Mapping struct {
 		Version          string            `json:"version"`
 		Method           string            `json:"method"`
 		Destination      string            `json:"destination"`
@@ -182,6 +189,7 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 			Pathways:         c.codes("mapping.pathways", m.Pathways, pathways),
 		},
 	}
+	c.door(&feed, in.doorFile)
 	for _, p := range m.Practices {
 		feed.Mapping.Practices = append(feed.Mapping.Practices, c.path("mapping.practices", p, ""))
 	}

@@ -34,6 +34,7 @@ func TestSampleMessageReadsAsItIsMeant(t *testing.T) {
 		Practice: Tell("F81155"), DeathIndicator: Tell(false),
 		AdmittedAt:        Tell(Moment{At: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC)}),
 		DischargedAt:      Tell(Moment{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)}),
+		Class:             Tell("I"),
 		ExpectedDischarge: Tell(Moment{At: time.Date(2026, 9, 1, 23, 0, 0, 0, time.UTC), DayOnly: true}),
 		Method:            Tell("1"), Destination: Tell("19"), Site: Tell("RAJ12"), Ward: Tell("ELM"),
 	}
@@ -92,7 +93,7 @@ func kinds(problems []Problem) []string {
 }
 
 func TestOtherMessagesAreNamedAndNoProblem(t *testing.T) {
-	for what, want := range map[string]string{"ADT^A28": "ADT^A28", "ADT^A40": "ADT^A40", "ORU^R01": "ORU^R01", "ADT^A12": "ADT^A12", "MFN^M02": "MFN^M02"} {
+	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A42": "ADT^A42", "ORU^R01": "ORU^R01", "ADT^revoke-merge": "ADT^revoke-merge", "MFN^M02": "MFN^M02"} {
 		r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", what))
 		if r.NotHandled != want || r.Usable || len(r.Problems) > 0 {
 			t.Errorf("%s: %+v", what, r)

@@ -20,6 +20,8 @@ type Status string
 const (
 	InHospital Status = "in-hospital"
 	Discharged Status = "discharged"
+	// NotAdmitted is a visit that is no stay: an admission that is expected, or somebody in A&E or a clinic.
+	NotAdmitted Status = "not-admitted"
 	// Voided says that the admission was cancelled: the spell never was.
 	Voided Status = "voided"
 )

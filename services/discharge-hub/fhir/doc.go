@@ -22,8 +22,11 @@
 //
 //	finished                   discharged at period.end; again: a correction
 //	in-progress after finished the discharge is cancelled
-//	cancelled                  there was no such stay
-//	otherwise                  an update
+//	cancelled                  there was no such stay, or it is expected no more
+//	planned                    an admission is expected
+//	arrived, triaged           in A&E or a clinic, not admitted
+//	onleave                    on leave; in-progress after it: back
+//	in-progress                admitted, where it was one of those; otherwise an update
 //
 // Only what this Encounter said before counts: a stale `in-progress` never cancels a discharge that was told by another door.
 package fhir

@@ -189,10 +189,7 @@ func Carried(feed discharge.Feed, raw []byte) ([]Sent, []Issue) {
 		s := r.examine(resource)
 		s.Raw = resource.raw()
 		if typ == Encounter {
-			if encounter = s; l.of(Patient).present() && len(list) > 0 {
-				encounter.Subject = list[0].ID
-			}
-			s = encounter
+			encounter = s
 		}
 		list = append(list, s)
 	}

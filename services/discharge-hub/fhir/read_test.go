@@ -99,6 +99,11 @@ func TestWhatRequestsSay(t *testing.T) {
 		{"the discharge is cancelled", stay("in-progress"), stay("finished", leftAt), discharge.KindCancelDischarge, nil},
 		{"a correction", stay("finished", leftAt), stay("finished", leftAt), discharge.KindDischarge, nil},
 		{"no such stay", stay("cancelled"), stay("in-progress"), discharge.KindCancelAdmit, nil},
+		{"expected", stay("planned"), "", discharge.KindExpect, nil},
+		{"expected no more", stay("cancelled"), stay("planned"), discharge.KindCancelExpect, nil},
+		{"admitted", stay("in-progress"), stay("planned"), discharge.KindAdmit, nil},
+		{"on leave", stay("onleave"), stay("in-progress"), discharge.KindLeave, nil},
+		{"back", stay("in-progress"), stay("onleave"), discharge.KindReturn, nil},
 		{"such a stay after all", stay("in-progress"), stay("cancelled"), discharge.KindAdmit, nil},
 		{"referred", referral("active"), "", discharge.KindUpdate, func(e discharge.Event) bool { return cmp.Equal(e.Involvements, referred) }},
 		{"the referral is withdrawn", referral("revoked"), referral("active"), discharge.KindUpdate, func(e discharge.Event) bool { return cmp.Equal(e.Withdrawn, referred) }},
@@ -223,7 +228,7 @@ func FuzzRead(f *testing.F) {
 		if Refused(issues) {
 			return
 		}
-		if r := discharge.FromEvent(in, e); !r.Usable && e.VisitNumber != "" {
+		if r := discharge.FromEvent(in, e); !r.Usable && e.VisitNumber+e.PatientNumber != "" {
 			t.Errorf("taken, and not usable: %v", r.Problems)
 		}
 	})

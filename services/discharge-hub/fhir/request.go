@@ -69,8 +69,8 @@ func Read(feed discharge.Feed, req Request) (discharge.Event, []Issue) {
 	}
 	switch resource.get("resourceType").text() {
 	case Patient:
+		r.event.Kind = discharge.KindUpdatePerson
 		r.patient(resource)
-		r.visit(r.quietly(req.Encounter))
 	case Encounter:
 		r.encounter(resource)
 		r.status(resource, r.quietly(req.Before))

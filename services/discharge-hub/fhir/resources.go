@@ -160,23 +160,39 @@ func (r *reader) status(enc, before element) {
 		e.Kind = discharge.KindDischarge
 		r.left(end)
 	case "cancelled", "entered-in-error":
-		e.Kind = discharge.KindCancelAdmit
-	case "planned", "arrived", "triaged", "in-progress", "onleave":
-		switch was {
-		case "finished":
-			e.Kind = discharge.KindCancelDischarge
-		case "cancelled", "entered-in-error":
-			e.Kind = discharge.KindAdmit
+		if e.Kind = discharge.KindCancelAdmit; was == "planned" {
+			e.Kind = discharge.KindCancelExpect
 		}
+	case "planned", "arrived", "triaged", "in-progress", "onleave":
+		e.Kind = present(status.text(), was)
 		if end.present() {
 			end.wrong(Invariant, "is given though the person has not left; give the expected date as the extension %s", plannedEndDate)
 		}
 	case "":
 	default:
-		status.wrong(Value, "must be planned, in-progress, onleave, finished, cancelled or entered-in-error")
+		status.wrong(Value, "must be planned, arrived, triaged, in-progress, onleave, finished, cancelled or entered-in-error")
 	}
 	expected := func(x element) element { return x.extension(plannedEndDate).get("valueDateTime") }
 	e.ExpectationCleared = expected(before).present() && !expected(enc).present()
+}
+
+// present is what a status without an end says after the one before it.
+func present(status, was string) discharge.Kind {
+	switch {
+	case was == "finished":
+		return discharge.KindCancelDischarge
+	case status == "planned":
+		return discharge.KindExpect
+	case status == "arrived", status == "triaged":
+		return discharge.KindRegister
+	case was == "planned", was == "arrived", was == "triaged", was == "cancelled", was == "entered-in-error":
+		return discharge.KindAdmit
+	case status == "onleave" && was != "onleave":
+		return discharge.KindLeave
+	case status == "in-progress" && was == "onleave":
+		return discharge.KindReturn
+	}
+	return discharge.KindUpdate
 }
 
 // left reads when the person left, which a discharge must tell to the minute: six weeks count from it.

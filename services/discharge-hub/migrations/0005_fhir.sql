@@ -7,11 +7,9 @@ CREATE TABLE fhir_resource (
     provider   text NOT NULL,
     version    bigint NOT NULL,     -- 0 only within the transaction that makes it
     updated_at timestamptz NOT NULL,
-    subject    uuid,                -- of an Encounter: the Patient that it refers to
     body       text NOT NULL,       -- JSON
     PRIMARY KEY (type, id)
 );
-CREATE INDEX fhir_resource_subject ON fhir_resource (subject) WHERE type = 'Encounter';
 
 -- What each request was answered, so that the same request again gets the same answer and has no second effect.
 CREATE TABLE fhir_answer (

@@ -83,6 +83,8 @@ const (
 	SpellStatus_SPELL_STATUS_DISCHARGED  SpellStatus = 2
 	// The admission was cancelled: the spell never was.
 	SpellStatus_SPELL_STATUS_VOIDED SpellStatus = 3
+	// A visit that is no stay: the admission is expected, or the person is in A&E or a clinic.
+	SpellStatus_SPELL_STATUS_NOT_ADMITTED SpellStatus = 4
 )
 
 // Enum value maps for SpellStatus.
@@ -92,12 +94,14 @@ var (
 		1: "SPELL_STATUS_IN_HOSPITAL",
 		2: "SPELL_STATUS_DISCHARGED",
 		3: "SPELL_STATUS_VOIDED",
+		4: "SPELL_STATUS_NOT_ADMITTED",
 	}
 	SpellStatus_value = map[string]int32{
-		"SPELL_STATUS_UNSPECIFIED": 0,
-		"SPELL_STATUS_IN_HOSPITAL": 1,
-		"SPELL_STATUS_DISCHARGED":  2,
-		"SPELL_STATUS_VOIDED":      3,
+		"SPELL_STATUS_UNSPECIFIED":  0,
+		"SPELL_STATUS_IN_HOSPITAL":  1,
+		"SPELL_STATUS_DISCHARGED":   2,
+		"SPELL_STATUS_VOIDED":       3,
+		"SPELL_STATUS_NOT_ADMITTED": 4,
 	}
 )
 
@@ -766,12 +770,13 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SCOPE_SOCIAL_CARE\x10\x01\x12\x18\n" +
-	"\x14SCOPE_WHOLE_HOSPITAL\x10\x02*\x7f\n" +
+	"\x14SCOPE_WHOLE_HOSPITAL\x10\x02*\x9e\x01\n" +
 	"\vSpellStatus\x12\x1c\n" +
 	"\x18SPELL_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SPELL_STATUS_IN_HOSPITAL\x10\x01\x12\x1b\n" +
 	"\x17SPELL_STATUS_DISCHARGED\x10\x02\x12\x17\n" +
-	"\x13SPELL_STATUS_VOIDED\x10\x03*N\n" +
+	"\x13SPELL_STATUS_VOIDED\x10\x03\x12\x1d\n" +
+	"\x19SPELL_STATUS_NOT_ADMITTED\x10\x04*N\n" +
 	"\x05Adult\x12\x15\n" +
 	"\x11ADULT_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tADULT_YES\x10\x01\x12\f\n" +

@@ -162,6 +162,7 @@ func (l *Ladder) run(ctx context.Context, r rung, bug string) (Catch, error) {
 	cmd := exec.CommandContext(ctx, l.built[r.pkg], r.args...)
 	cmd.Dir = filepath.Join(l.checkout, r.pkg)
 	cmd.Env = append(append(os.Environ(), r.env...), "HOMEWARD_BUG="+bug, "TMPDIR="+tmp)
+	cmd.WaitDelay = 10 * time.Second // for what it started: that ends by itself when it is gone
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
 	began := time.Now()

@@ -4,17 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"regexp"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -121,6 +116,15 @@ func (db *database) empty(ctx context.Context) error {
 	return db.run(ctx, sql.String())
 }
 
+// keep makes the backup of a service's tables; bringBack puts it in their place.
+func (db *database) keep(ctx context.Context, service string) error {
+	return db.run(ctx, backupSQL(db.schemas[service]))
+}
+
+func (db *database) bringBack(ctx context.Context, service string) error {
+	return db.run(ctx, restoreSQL(db.schemas[service]))
+}
+
 // vacuum removes what emptied seeds left behind in the indexes.
 func (db *database) vacuum(ctx context.Context) error { return db.run(ctx, "VACUUM") }
 
@@ -144,30 +148,9 @@ func (db *database) cancel(backend uint32) {
 	}
 }
 
-// awaitGone waits until a backend has noticed that its client is gone.
-func (db *database) awaitGone(backend uint32) {
-	for range 150_000 {
-		var there bool
-		if err := db.admin.QueryRow(context.Background(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)`, int32(backend)).Scan(&there); err != nil {
-			panic(fmt.Sprintf("simulation: look for a backend: %v", err))
-		}
-		if !there {
-			return
-		}
-		time.Sleep(200 * time.Microsecond)
-	}
-	panic("simulation: a backend outlives its client")
-}
-
-// terminate ends a backend, as the server does with a session whose client has vanished.
-func (db *database) terminate(ctx context.Context, backend uint32) error {
-	_, err := db.admin.Exec(ctx, `SELECT pg_terminate_backend($1, 1000)`, int32(backend))
-	return err
-}
-
 // open opens a service's database for the code under test; the scheduler decides when each statement runs and whether its answer arrives.
 func (db *database) open(service string, s *watchFor) (*pg.DB, error) {
-	return pg.Open(db.urlOf(db.schemas[service]), pg.Options{MaxConns: 48, Watch: s, Dial: dialLossy})
+	return pg.Open(db.urlOf(db.schemas[service]), pg.Options{MaxConns: 48, Watch: s, Dial: (&backends{}).dial})
 }
 
 // watchFor stands before and after every statement, for the scheduler of the seed that runs.
@@ -184,7 +167,7 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 	}
 	v := w.s.reach(fr, p)
 	if v.lose || v.err != nil && p.kind == committing { // pgx gives up a connection that is not idle after a commit
-		w.s.doomed = append(w.s.doomed, doomed{fr.flow, conn.PgConn().PID()})
+		w.s.doomed = append(w.s.doomed, doomed{fr.flow, sessionOf(conn)})
 	}
 	if v.err != nil {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -193,10 +176,10 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 	}
 	fr.flow.backend.Store(conn.PgConn().PID())
 	if strings.Contains(q.SQL, "synchronous_commit") { // the relay has the lock: this session holds it
-		fr.proc.session = conn.PgConn().PID()
+		fr.proc.session = sessionOf(conn)
 	}
 	if v.lose {
-		conn.PgConn().Conn().(*lossyConn).lose.Store(true)
+		sessionOf(conn).lose.Store(true)
 	}
 	return ctx
 }
@@ -210,32 +193,6 @@ func (w *watchFor) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceQu
 		w.s.reach(fr, point{stored, "go on"})
 	}
 }
-
-// lossyConn is a connection that can be cut after the server has done what it was told and before its answer arrives.
-type lossyConn struct {
-	net.Conn
-	lose atomic.Bool
-}
-
-func dialLossy(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &lossyConn{Conn: conn}, nil
-}
-
-func (c *lossyConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.lose.Load() {
-		_ = c.Conn.Close()
-		return 0, io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-var _ pgconn.DialFunc = dialLossy
 
 var verbs = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM|FROM) ([a-z_]+)|pg_[a-z_]+`)
 

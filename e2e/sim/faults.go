@@ -32,6 +32,10 @@ const (
 	clockAhead         Fault = "clock that jumps ahead"
 	clockBack          Fault = "clock that jumps back"
 	clockChange        Fault = "stay across a change of the clocks"
+	restoredHub        Fault = "discharge-hub's database restored to an earlier point"
+	restoredPickup     Fault = "community-pickup's database restored to an earlier point"
+	restoredAssessment Fault = "light-touch-assessment's database restored to an earlier point"
+	restoredReablement Fault = "reablement-capacity's database restored to an earlier point"
 	lostAcknowledged   Fault = "JetStream: acknowledged message lost"
 	storedTwice        Fault = "JetStream: message stored twice"
 	broughtTwice       Fault = "JetStream: message brought twice"
@@ -47,7 +51,7 @@ const (
 var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
-	pausedProcess, clockAhead, clockBack, clockChange, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
+	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
 	lostAck, acksForgotten, truncated, wiped,
 }
 
@@ -151,19 +155,18 @@ func (w *world) disturb() {
 		k.lagUntil = w.sched.steps + 100 + w.rng.IntN(200)
 		detail = k.name
 	case pausedProcess:
-		if n.proc == nil || n.proc.session == 0 {
+		if n.proc == nil || n.proc.session == nil {
 			return
 		}
 		n.pausedUntil = w.sched.steps + 50 + w.rng.IntN(150)
-		if err := w.db.terminate(w.ctx, n.proc.session); err != nil {
-			w.fail("terminate a session: %v", err)
-		}
-		n.proc.session = 0
+		n.proc.session.end()
+		n.proc.session = nil
 	case clockAhead, clockBack:
 		by := []time.Duration{2 * time.Second, 90 * time.Second, 11 * time.Minute, 3 * time.Hour, 50 * 24 * time.Hour}[w.rng.IntN(5)]
 		if kind == clockBack {
 			by = -by
 		}
+		n.skewed = true
 		n.skew, n.skewUntil = by, w.sched.steps+50+w.rng.IntN(150)
 		w.least, w.most = min(w.least, by), max(w.most, by)
 		detail = fmt.Sprintf("%s by %s", n.name, by)

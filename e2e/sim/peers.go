@@ -41,7 +41,7 @@ func (c wire) Invoke(ctx context.Context, name string, req, resp any, _ ...grpc.
 	if v.err != nil {
 		return errAway
 	}
-	p := c.w.processOf(c.to)
+	p := c.w.processOf(c.to, name)
 	if p == nil {
 		return errAway
 	}

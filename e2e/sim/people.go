@@ -23,7 +23,7 @@ func (h *hospital) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <
 // send sends the next message, by the door that it is for.
 func (h *hospital) send() {
 	w, m := h.w, h.queue[0]
-	p := w.processOf("discharge-hub")
+	p := w.processOf("discharge-hub", "MLLP")
 	if p == nil { // connection refused
 		h.wait = w.sched.steps + 10
 		return
@@ -40,6 +40,7 @@ func (h *hospital) send() {
 		w.tell("%s: %s %s is accepted", h.name, m.Kind, m.ControlID)
 		h.queue = h.queue[1:]
 		w.told = append(w.told, m)
+		w.acceptedAt = append(w.acceptedAt, w.now())
 	}, func(f *flow) {
 		if m.Event != nil {
 			_, err := dischargev1.NewDischargeHubServiceClient(wire{w, "discharge-hub"}).RecordEvent(asHubStaff(withFrame(w.ctx, f, nil)), m.Event)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/community-pickup"
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/discharge-hub"
@@ -40,6 +42,8 @@ type node struct {
 	pausedUntil   int
 	skew          time.Duration // how far its clock is off
 	skewUntil     int
+	skewed        bool // it was, once
+	alarmed       bool // it has asked for a clock set right, or a restart
 }
 
 // process is one run of a service: the real service, wired to the simulation.
@@ -49,8 +53,9 @@ type process struct {
 	hub     *dischargehub.Hub
 	rpc     registry
 	dead    atomic.Bool
+	closed  bool // its doors are: it has not taken over what a restore lost
 	workers []*worker
-	session uint32 // the relay's backend, which holds the advisory lock
+	session *session // the relay's, which holds the advisory lock
 }
 
 // worker is one of a process's background workers.
@@ -77,7 +82,7 @@ func (n *node) start() error {
 	n.skew = min(n.skew, 0) // whoever starts it has looked whether the clock is ahead
 	p := &process{node: n, rpc: registry{}}
 	p.svc = &service.Service{
-		Name: n.service, Log: slog.New(teller{w, n.name}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
+		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
 		Dial:      func(addr string) (grpc.ClientConnInterface, error) { return wire{w, addr}, nil },
 		Publisher: p.publisher,
 		Subscribe: func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
@@ -90,6 +95,8 @@ func (n *node) start() error {
 	if err := p.wire(w.settings); err != nil {
 		return fmt.Errorf("wire %s: %w", n.name, err)
 	}
+	p.closed = true
+	p.workers = []*worker{{name: n.name + "/take over", proc: p, next: w.clock, loop: run.Loop{Name: "take over", Poll: time.Second, Step: p.takeOver}}}
 	for _, l := range p.svc.Workers {
 		p.workers = append(p.workers, &worker{name: n.name + "/" + l.Name, loop: l, proc: p, next: w.clock})
 	}
@@ -110,10 +117,25 @@ func (p *process) wire(s settings) (err error) {
 		err = lighttouch.Wire(p.svc, lighttouch.Config{DischargeHubAddr: "discharge-hub", QuestionSet: "safe-discharge-1"})
 	case "reablement-capacity":
 		err = reablementcapacity.Wire(p.svc, reablementcapacity.Config{
-			DischargeHubAddr: "discharge-hub", LightTouchAssessmentAddr: "light-touch-assessment", HoldFor: 2 * time.Hour, TimeZone: "Europe/London",
+			DischargeHubAddr: "discharge-hub", LightTouchAssessmentAddr: "light-touch-assessment", CommunityPickupAddr: "community-pickup", HoldFor: 2 * time.Hour, TimeZone: "Europe/London",
 		})
 	}
 	return err
+}
+
+// takeOver opens the doors of a process when it has what its consumers hold.
+func (p *process) takeOver(ctx context.Context) (bool, error) {
+	err := p.svc.TakeOver(ctx)
+	p.closed = err != nil
+	return false, err
+}
+
+// active are the workers that run: one alone until the doors are open.
+func (p *process) active() []*worker {
+	if p.closed {
+		return p.workers[:1]
+	}
+	return p.workers[1:]
 }
 
 // crash ends a process where it stands: what it holds in memory is gone, what it has open at PostgreSQL is rolled back.
@@ -138,11 +160,11 @@ func (w *world) crash(p *process) {
 	w.tell("%s is gone", n.name)
 }
 
-// processOf returns a running process of a service; nil when none is.
-func (w *world) processOf(service string) *process {
+// processOf returns a process of a service that answers a call; nil when none does.
+func (w *world) processOf(service, method string) *process {
 	var up []*process
 	for _, n := range w.nodes {
-		if n.service == service && n.proc != nil && n.pausedUntil <= w.sched.steps {
+		if n.service == service && n.proc != nil && n.pausedUntil <= w.sched.steps && (!n.proc.closed || method == opsv1.ReconciliationService_ListHeld_FullMethodName) {
 			up = append(up, n.proc)
 		}
 	}
@@ -179,7 +201,7 @@ func (k *worker) woken() bool { return len(k.loop.Wake) > 0 }
 // teller takes what a service logs as a warning or worse into the story.
 type teller struct {
 	w    *world
-	node string
+	node *node
 }
 
 func (t teller) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
@@ -190,7 +212,8 @@ func (t teller) Handle(_ context.Context, r slog.Record) error {
 		detail += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
 	})
-	t.w.tellDetail(t.node+" says: "+r.Message, detail)
+	t.w.tellDetail(t.node.name+" says: "+r.Message, detail)
+	t.node.alarmed = t.node.alarmed || strings.Contains(r.Message, "restart this service")
 	return nil
 }
 

@@ -89,7 +89,7 @@ type scheduler struct {
 	hash     hash.Hash
 	trace    io.Writer // every decision, for whoever looks for what makes two runs differ
 
-	// doomed are backends whose connection has just been cut: the locks of their transactions are free when they have noticed.
+	// doomed are sessions that the driver is about to give up: the locks of their transactions are free when it has.
 	doomed []doomed
 
 	statements, steps int
@@ -97,7 +97,7 @@ type scheduler struct {
 
 type doomed struct {
 	flow    *flow
-	backend uint32
+	session *session
 }
 
 func newScheduler(db *database) *scheduler {
@@ -178,22 +178,28 @@ const (
 // settle waits until the flow, and every flow that it has unblocked, is at a point, over, or blocked.
 func (s *scheduler) settle(f *flow) {
 	s.await(f, lookAfter)
+	// Who is blocked stays so, unless the flow that went on is the one in the way.
+	inTheWay := func(other *flow) bool { return slices.Contains(other.blockers, int32(f.backend.Load())) }
 	for again := true; again; {
 		again = false
 		s.doomed = slices.DeleteFunc(s.doomed, func(d doomed) bool {
 			if d.flow.state == blocked {
 				return false // its statement is not over yet
 			}
-			s.db.awaitGone(d.backend)
+			<-d.session.gone
 			again = true
 			return true
 		})
+		if again {
+			inTheWay = func(*flow) bool { return true }
+		}
 		for _, other := range s.flows {
-			if other.state == blocked {
+			if other.state == blocked && inTheWay(other) {
 				s.await(other, 0)
 				again = again || other.state != blocked
 			}
 		}
+		inTheWay = func(*flow) bool { return true }
 	}
 	s.sweepEnded()
 }

@@ -44,6 +44,27 @@ type Result struct {
 	Story                        []string
 	Faults                       map[Fault]int
 	Spells, Messages, Statements int
+
+	stays map[string]string // by spell, what the control ids of its messages begin with
+}
+
+// mostOfStory is how many lines a short story has.
+const mostOfStory = 60
+
+// ShortStory is what happened to the spells that a violation names, and what went wrong meanwhile; its end, if it is long.
+func (r Result) ShortStory() []string {
+	violations := strings.Join(r.Violations, "\n")
+	var names []string
+	for spell, stay := range r.stays {
+		if strings.Contains(violations, spell) {
+			names = append(names, spell, stay+"-")
+		}
+	}
+	short := slices.DeleteFunc(slices.Clone(r.Story), func(line string) bool {
+		told := slices.ContainsFunc(names, func(name string) bool { return strings.Contains(line, name) })
+		return !told && (strings.Contains(line, " is accepted") || strings.Contains(line, " is acknowledged") || strings.Contains(line, " of the task of "))
+	})
+	return short[max(0, len(short)-mostOfStory):]
 }
 
 // Open prepares an empty database, given by its administrator's URL.
@@ -114,9 +135,12 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 		}
 	}
 	r := Result{Seed: seed, TraceHash: hex.EncodeToString(w.sched.hash.Sum(nil)[:8]), Violations: w.violations, Story: w.story,
-		Faults: w.faults.count, Spells: len(w.stays), Statements: w.sched.statements}
+		Faults: w.faults.count, Spells: len(w.stays), Statements: w.sched.statements, stays: map[string]string{}}
 	for _, stay := range w.stays {
 		r.Messages += len(stay.Messages)
+		if len(stay.Messages) > 0 {
+			r.stays[stay.SpellID], _, _ = strings.Cut(stay.Messages[0].ControlID, "-")
+		}
 	}
 	return r, nil
 }
@@ -144,7 +168,8 @@ func (w *world) populate(s *Simulator) error {
 	w.clock = last.Add(time.Duration(w.rng.IntN(3600)) * time.Second)
 	w.startedAt = w.now()
 	w.share()
-	w.staff = &staff{w: w, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
+	w.restore = planRestore(w)
+	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
 		requested: map[string]bool{}, completed: map[string]bool{}, needs: map[string]bool{}}
 	for _, name := range serviceNames {
 		replicas := 1

@@ -29,6 +29,7 @@ type staff struct {
 	acted    map[string][]oracle.Acted
 	settled  time.Time // by when everything that was sent was delivered
 
+	about      map[string]int // how many are busy with a spell
 	capacities []string
 	requested  map[string]bool // spells whose assessment was requested, acknowledged
 	completed  map[string]bool
@@ -53,11 +54,19 @@ func (s *staff) act() {
 	stay := w.stays[w.rng.IntN(len(w.stays))]
 	n := s.given
 	subject := fmt.Sprintf("worker-%d", n)
+	w.restore.spoils(stay.SpellID)
 	ctx := authn.With(w.ctx, authn.Principal{Subject: subject, Roles: []authn.Role{authn.HubStaff}})
 	kind := w.rng.IntN(10)
 	s.busy++
 	name := fmt.Sprintf("staff %d", n)
-	w.sched.spawn(name, func() { s.busy-- }, func(f *flow) {
+	s.about[stay.SpellID]++
+	ended := func() {
+		s.busy--
+		if s.about[stay.SpellID]--; s.about[stay.SpellID] == 0 {
+			delete(s.about, stay.SpellID)
+		}
+	}
+	w.sched.spawn(name, ended, func(f *flow) {
 		ctx := withFrame(ctx, f, nil)
 		switch {
 		case kind < 2:
@@ -209,7 +218,7 @@ func (s *staff) judge() {
 				w.fail("audit: %v", err)
 			case seq != nil:
 				done = append(done, carriedOut{*seq, c})
-			case !c.unknown:
+			case !c.unknown && !w.restore.spoilt[spell]:
 				w.fail("spell %s: %s by %s was acknowledged and is lost", spell, c.Command, c.subject)
 			}
 		}
@@ -242,10 +251,10 @@ func (s *staff) care() map[string]oracle.Care {
 				}
 			}
 			c.UnmetBeforeLeaving = max(c.UnmetBeforeLeaving, int(a.GetAssessment().GetLeftWithUnmet()))
-			if s.completed[spell] && status != "complete" {
+			if s.completed[spell] && !w.restore.spoilt[spell] && status != "complete" {
 				w.fail("spell %s: the assessment was completed and is %s", spell, status)
 			}
-		} else if s.requested[spell] {
+		} else if s.requested[spell] && !w.restore.spoilt[spell] {
 			w.fail("spell %s: the requested assessment is lost: %v", spell, err)
 		}
 		var n reablementv1.GetNeedResponse
@@ -255,7 +264,7 @@ func (s *staff) care() map[string]oracle.Care {
 				c.Reablement = strings.ToLower(strings.TrimPrefix(n.GetNeed().GetStatus().String(), "NEED_STATUS_"))
 				c.ReablementEndsOn = n.GetNeed().GetPlannedEndOn()
 			}
-		} else if s.needs[spell] {
+		} else if s.needs[spell] && !w.restore.spoilt[spell] {
 			w.fail("spell %s: the requested reablement is lost: %v", spell, err)
 		}
 		if c != (oracle.Care{}) {
@@ -267,7 +276,7 @@ func (s *staff) care() map[string]oracle.Care {
 
 // ask calls a service from outside the schedule, when everything is quiet.
 func (w *world) ask(ctx context.Context, service, method string, req, resp proto.Message) error {
-	p := w.processOf(service)
+	p := w.processOf(service, method)
 	if p == nil {
 		return errAway
 	}

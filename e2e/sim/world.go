@@ -28,10 +28,13 @@ type world struct {
 	elapsed     time.Duration // since the world began
 	nodes       []*node
 
-	stays     []oracle.Stay
-	told      []oracle.Told // what was accepted
-	hospitals []*hospital
-	staff     *staff
+	stays []oracle.Stay
+	told  []oracle.Told // what was accepted
+	// acceptedAt is when, in the order of told.
+	acceptedAt []time.Time
+	hospitals  []*hospital
+	staff      *staff
+	restore    *restored
 
 	story      []string
 	violations []string
@@ -74,11 +77,12 @@ const (
 func (w *world) live() {
 	w.faults.on = true
 	for turn := 0; turn < mostSteps && len(w.violations) == 0; turn++ {
-		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() {
+		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() && w.restore.over() {
 			return
 		}
 		w.pass(time.Duration(w.rng.IntN(40)) * time.Millisecond)
 		w.disturb()
+		w.restore.turn()
 		w.recover()
 		w.turn()
 	}
@@ -100,7 +104,7 @@ func (w *world) turn() {
 		if n.proc == nil || w.paused(n.proc) {
 			continue
 		}
-		for _, k := range n.proc.workers {
+		for _, k := range n.proc.active() {
 			if k.busy || k.lagUntil > w.sched.steps {
 				continue
 			}
@@ -109,7 +113,7 @@ func (w *world) turn() {
 			case k.woken():
 				weight = 1
 			case !w.clock.Before(k.next):
-				weight = 0.15
+				weight = 0.03
 			default:
 				continue
 			}
@@ -193,7 +197,7 @@ func (w *world) round() {
 		if n.proc == nil {
 			continue
 		}
-		for _, k := range n.proc.workers {
+		for _, k := range n.proc.active() {
 			w.work(k)
 		}
 	}
@@ -241,7 +245,9 @@ const (
 func (w *world) settle() {
 	for range healRounds {
 		w.pass(healStep)
+		w.heed()
 		w.round()
+		w.restore.replayed()
 		if w.disagreements() == "" {
 			return
 		}
@@ -249,11 +255,22 @@ func (w *world) settle() {
 	w.fail("not repaired after %s: %s", healRounds*healStep, w.disagreements())
 }
 
+// heed restarts the services that have asked for it: their clocks are right, and they began with wrong ones.
+func (w *world) heed() {
+	for _, n := range w.nodes {
+		if n.alarmed && n.proc != nil {
+			w.crash(n.proc)
+			n.alarmed, n.downUntil = false, 0
+		}
+	}
+	w.recover()
+}
+
 // weeks lets the weeks go by: the sweepers look at every deadline, now and then one is cut off.
 func (w *world) weeks() {
 	w.faults.on = true
 	end := w.clock.AddDate(0, 0, 110)
-	stride := []int{24, 24 * 5, 24 * 14}[w.rng.IntN(3)]
+	stride := []int{24 * 2, 24 * 7, 24 * 21}[w.rng.IntN(3)]
 	for jumps := 0; jumps < 60; jumps++ {
 		next, ok := w.nextDeadline()
 		if !ok || next.After(end) {
@@ -280,9 +297,15 @@ func (w *world) sweep() {
 				return
 			}
 		}
+		if n.proc.closed {
+			w.work(n.proc.workers[0])
+		}
 	}
 	for _, n := range w.nodes {
-		for _, k := range n.proc.workers {
+		if n.proc == nil { // it is gone again
+			continue
+		}
+		for _, k := range n.proc.active() {
 			if sweeper := k.loop.Name == "sweep deadlines" || k.loop.Name == "sweep slots"; sweeper && !k.busy {
 				k.begin()
 			}

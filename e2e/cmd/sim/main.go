@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ func main() {
 	untilWrong := flag.Bool("until-wrong", false, "begin no more seeds once one has ended wrong, and do not mind faults that never happened")
 	workers := flag.Int("workers", 2, "seeds at a time, a database each")
 	flag.Parse()
+	debug.SetGCPercent(400) // there is little to keep, and much that comes and goes
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()
 	if err := simulate(ctx, *seeds, *first, *one, *workers, *untilWrong); err != nil {
@@ -122,7 +124,9 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 					failed = errors.Join(failed, fmt.Errorf("seed %d: %w", seed, err))
 				}
 				if len(r.Violations) > 0 {
-					failed = errors.Join(failed, fmt.Errorf("seed %d: %s", seed, strings.Join(r.Violations, "\n  ")))
+					fmt.Printf("%s\nseed %d: %s\nThe whole story: make sim SEED=%d\n\n",
+						strings.Join(r.ShortStory(), "\n"), seed, strings.Join(r.Violations, "\n  "), seed)
+					failed = errors.Join(failed, fmt.Errorf("seed %d: %d violations", seed, len(r.Violations)))
 					if untilWrong {
 						stop()
 					}

@@ -89,18 +89,60 @@ const (
 	EventKind_EVENT_KIND_CANCEL_ADMIT EventKind = 5
 	// A13
 	EventKind_EVENT_KIND_CANCEL_DISCHARGE EventKind = 6
+	// A04, in A&E or a clinic
+	EventKind_EVENT_KIND_REGISTER EventKind = 7
+	// A05
+	EventKind_EVENT_KIND_EXPECT EventKind = 8
+	// A38
+	EventKind_EVENT_KIND_CANCEL_EXPECT EventKind = 9
+	// A06
+	EventKind_EVENT_KIND_TO_INPATIENT EventKind = 10
+	// A07
+	EventKind_EVENT_KIND_TO_OUTPATIENT EventKind = 11
+	// A12
+	EventKind_EVENT_KIND_CANCEL_TRANSFER EventKind = 12
+	// A16, with expected_discharge_at
+	EventKind_EVENT_KIND_PLAN_DISCHARGE EventKind = 13
+	// A25
+	EventKind_EVENT_KIND_CANCEL_PLAN EventKind = 14
+	// A21
+	EventKind_EVENT_KIND_LEAVE EventKind = 15
+	// A22
+	EventKind_EVENT_KIND_RETURN EventKind = 16
+	// A45: the visit is the person's whose patient_number this is, and was prior_patient_number's.
+	EventKind_EVENT_KIND_MOVE_VISIT EventKind = 17
+	// A31: of a person, by patient_number alone.
+	EventKind_EVENT_KIND_UPDATE_PERSON EventKind = 18
+	// A40: prior_patient_number is merged into patient_number.
+	EventKind_EVENT_KIND_MERGE EventKind = 19
+	// The merge of these two numbers, whichever way round, was wrong: they are two people. Refused if no such merge is known.
+	EventKind_EVENT_KIND_REVOKE_MERGE EventKind = 20
 )
 
 // Enum value maps for EventKind.
 var (
 	EventKind_name = map[int32]string{
-		0: "EVENT_KIND_UNSPECIFIED",
-		1: "EVENT_KIND_ADMIT",
-		2: "EVENT_KIND_TRANSFER",
-		3: "EVENT_KIND_DISCHARGE",
-		4: "EVENT_KIND_UPDATE",
-		5: "EVENT_KIND_CANCEL_ADMIT",
-		6: "EVENT_KIND_CANCEL_DISCHARGE",
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_ADMIT",
+		2:  "EVENT_KIND_TRANSFER",
+		3:  "EVENT_KIND_DISCHARGE",
+		4:  "EVENT_KIND_UPDATE",
+		5:  "EVENT_KIND_CANCEL_ADMIT",
+		6:  "EVENT_KIND_CANCEL_DISCHARGE",
+		7:  "EVENT_KIND_REGISTER",
+		8:  "EVENT_KIND_EXPECT",
+		9:  "EVENT_KIND_CANCEL_EXPECT",
+		10: "EVENT_KIND_TO_INPATIENT",
+		11: "EVENT_KIND_TO_OUTPATIENT",
+		12: "EVENT_KIND_CANCEL_TRANSFER",
+		13: "EVENT_KIND_PLAN_DISCHARGE",
+		14: "EVENT_KIND_CANCEL_PLAN",
+		15: "EVENT_KIND_LEAVE",
+		16: "EVENT_KIND_RETURN",
+		17: "EVENT_KIND_MOVE_VISIT",
+		18: "EVENT_KIND_UPDATE_PERSON",
+		19: "EVENT_KIND_MERGE",
+		20: "EVENT_KIND_REVOKE_MERGE",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":      0,
@@ -110,6 +152,20 @@ var (
 		"EVENT_KIND_UPDATE":           4,
 		"EVENT_KIND_CANCEL_ADMIT":     5,
 		"EVENT_KIND_CANCEL_DISCHARGE": 6,
+		"EVENT_KIND_REGISTER":         7,
+		"EVENT_KIND_EXPECT":           8,
+		"EVENT_KIND_CANCEL_EXPECT":    9,
+		"EVENT_KIND_TO_INPATIENT":     10,
+		"EVENT_KIND_TO_OUTPATIENT":    11,
+		"EVENT_KIND_CANCEL_TRANSFER":  12,
+		"EVENT_KIND_PLAN_DISCHARGE":   13,
+		"EVENT_KIND_CANCEL_PLAN":      14,
+		"EVENT_KIND_LEAVE":            15,
+		"EVENT_KIND_RETURN":           16,
+		"EVENT_KIND_MOVE_VISIT":       17,
+		"EVENT_KIND_UPDATE_PERSON":    18,
+		"EVENT_KIND_MERGE":            19,
+		"EVENT_KIND_REVOKE_MERGE":     20,
 	}
 )
 
@@ -140,7 +196,7 @@ func (EventKind) EnumDescriptor() ([]byte, []int) {
 	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{1}
 }
 
-// RecordEventRequest is one happening in a spell. Absent and empty fields say nothing.
+// RecordEventRequest is one happening in a spell, or to a person. Absent and empty fields say nothing.
 type RecordEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Key of a configured feed with the gRPC door, for instance `hub-staff`.
@@ -152,7 +208,7 @@ type RecordEventRequest struct {
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// When it took effect (as EVN-6).
 	EffectiveAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_at,json=effectiveAt,proto3" json:"effective_at,omitempty"`
-	// As PV1-19. Without it, patient_number and admitted_at are required.
+	// As PV1-19. Without it, patient_number and admitted_at are required; for what is told of a person, patient_number alone.
 	VisitNumber string `protobuf:"bytes,6,opt,name=visit_number,json=visitNumber,proto3" json:"visit_number,omitempty"`
 	// Local patient number in the provider's own system.
 	PatientNumber string                 `protobuf:"bytes,7,opt,name=patient_number,json=patientNumber,proto3" json:"patient_number,omitempty"`
@@ -168,8 +224,12 @@ type RecordEventRequest struct {
 	DestinationPostcode  string                 `protobuf:"bytes,15,opt,name=destination_postcode,json=destinationPostcode,proto3" json:"destination_postcode,omitempty"`
 	Involvements         []Involvement          `protobuf:"varint,16,rep,packed,name=involvements,proto3,enum=homeward.discharge.v1.Involvement" json:"involvements,omitempty"`
 	Pathway              Pathway                `protobuf:"varint,17,opt,name=pathway,proto3,enum=homeward.discharge.v1.Pathway" json:"pathway,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// When the person is expected to leave (as PV2-9).
+	ExpectedDischargeAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=expected_discharge_at,json=expectedDischargeAt,proto3" json:"expected_discharge_at,omitempty"`
+	// The other number of a merge or of its revocation, and whose a moved visit was (as MRG-1).
+	PriorPatientNumber string `protobuf:"bytes,19,opt,name=prior_patient_number,json=priorPatientNumber,proto3" json:"prior_patient_number,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RecordEventRequest) Reset() {
@@ -321,6 +381,20 @@ func (x *RecordEventRequest) GetPathway() Pathway {
 	return Pathway_PATHWAY_UNSPECIFIED
 }
 
+func (x *RecordEventRequest) GetExpectedDischargeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedDischargeAt
+	}
+	return nil
+}
+
+func (x *RecordEventRequest) GetPriorPatientNumber() string {
+	if x != nil {
+		return x.PriorPatientNumber
+	}
+	return ""
+}
+
 // Person is who somebody is; it is never published.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -428,9 +502,10 @@ func (x *Person) GetDeathIndicator() DeathIndicator {
 
 // RecordEventResponse says that the request is durably stored.
 type RecordEventResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SpellId       string                 `protobuf:"bytes,1,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
-	Reference     string                 `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Both are empty where the event is of a person: it is about each spell of that person.
+	SpellId       string `protobuf:"bytes,1,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
+	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1044,7 +1119,7 @@ var File_homeward_discharge_v1_service_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb5\x06\n" +
+	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb7\a\n" +
 	"\x12RecordEventRequest\x12\x12\n" +
 	"\x04feed\x18\x01 \x01(\tR\x04feed\x12\x1d\n" +
 	"\n" +
@@ -1066,7 +1141,9 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x15discharge_destination\x18\x0e \x01(\tR\x14dischargeDestination\x121\n" +
 	"\x14destination_postcode\x18\x0f \x01(\tR\x13destinationPostcode\x12F\n" +
 	"\finvolvements\x18\x10 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
-	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\"\xcc\x02\n" +
+	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12N\n" +
+	"\x15expected_discharge_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x13expectedDischargeAt\x120\n" +
+	"\x14prior_patient_number\x18\x13 \x01(\tR\x12priorPatientNumber\"\xcc\x02\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"nhs_number\x18\x01 \x01(\tR\tnhsNumber\x12\x1f\n" +
@@ -1134,7 +1211,7 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x0eDeathIndicator\x12\x1f\n" +
 	"\x1bDEATH_INDICATOR_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DEATH_INDICATOR_NO\x10\x01\x12\x17\n" +
-	"\x13DEATH_INDICATOR_YES\x10\x02*\xc5\x01\n" +
+	"\x13DEATH_INDICATOR_YES\x10\x02*\xc2\x04\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10EVENT_KIND_ADMIT\x10\x01\x12\x17\n" +
@@ -1142,7 +1219,22 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x14EVENT_KIND_DISCHARGE\x10\x03\x12\x15\n" +
 	"\x11EVENT_KIND_UPDATE\x10\x04\x12\x1b\n" +
 	"\x17EVENT_KIND_CANCEL_ADMIT\x10\x05\x12\x1f\n" +
-	"\x1bEVENT_KIND_CANCEL_DISCHARGE\x10\x062\xb0\x03\n" +
+	"\x1bEVENT_KIND_CANCEL_DISCHARGE\x10\x06\x12\x17\n" +
+	"\x13EVENT_KIND_REGISTER\x10\a\x12\x15\n" +
+	"\x11EVENT_KIND_EXPECT\x10\b\x12\x1c\n" +
+	"\x18EVENT_KIND_CANCEL_EXPECT\x10\t\x12\x1b\n" +
+	"\x17EVENT_KIND_TO_INPATIENT\x10\n" +
+	"\x12\x1c\n" +
+	"\x18EVENT_KIND_TO_OUTPATIENT\x10\v\x12\x1e\n" +
+	"\x1aEVENT_KIND_CANCEL_TRANSFER\x10\f\x12\x1d\n" +
+	"\x19EVENT_KIND_PLAN_DISCHARGE\x10\r\x12\x1a\n" +
+	"\x16EVENT_KIND_CANCEL_PLAN\x10\x0e\x12\x14\n" +
+	"\x10EVENT_KIND_LEAVE\x10\x0f\x12\x15\n" +
+	"\x11EVENT_KIND_RETURN\x10\x10\x12\x19\n" +
+	"\x15EVENT_KIND_MOVE_VISIT\x10\x11\x12\x1c\n" +
+	"\x18EVENT_KIND_UPDATE_PERSON\x10\x12\x12\x14\n" +
+	"\x10EVENT_KIND_MERGE\x10\x13\x12\x1b\n" +
+	"\x17EVENT_KIND_REVOKE_MERGE\x10\x142\xb0\x03\n" +
 	"\x13DischargeHubService\x12d\n" +
 	"\vRecordEvent\x12).homeward.discharge.v1.RecordEventRequest\x1a*.homeward.discharge.v1.RecordEventResponse\x12d\n" +
 	"\vGetHandover\x12).homeward.discharge.v1.GetHandoverRequest\x1a*.homeward.discharge.v1.GetHandoverResponse\x12m\n" +
@@ -1191,29 +1283,30 @@ var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	13, // 5: homeward.discharge.v1.RecordEventRequest.discharged_at:type_name -> google.protobuf.Timestamp
 	14, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
 	15, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
-	13, // 8: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
-	13, // 10: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
-	13, // 11: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
-	13, // 12: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
-	16, // 13: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
-	9,  // 14: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
-	13, // 15: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
-	12, // 16: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	3,  // 17: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
-	2,  // 18: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
-	5,  // 19: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
-	7,  // 20: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
-	10, // 21: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
-	4,  // 22: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
-	6,  // 23: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
-	8,  // 24: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
-	11, // 25: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
-	22, // [22:26] is the sub-list for method output_type
-	18, // [18:22] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
+	13, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
+	13, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
+	13, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
+	13, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
+	16, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
+	9,  // 15: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
+	13, // 16: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
+	12, // 17: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	3,  // 18: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
+	2,  // 19: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
+	5,  // 20: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
+	7,  // 21: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
+	10, // 22: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
+	4,  // 23: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
+	6,  // 24: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
+	8,  // 25: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
+	11, // 26: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_service_proto_init() }

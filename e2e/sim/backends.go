@@ -1,0 +1,203 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// backends lends PostgreSQL's processes to one session after another: to start one costs as much as some hundred statements, and a seed
+// with its crashes begins dozens of sessions. A session that ends is rolled back and reset, which is what the server does with it.
+type backends struct {
+	mu   sync.Mutex
+	free []*backend
+}
+
+// backend is one process of PostgreSQL.
+type backend struct {
+	net.Conn
+	greeting []byte // what it said when it started, its number and settings
+}
+
+// session is a connection as the driver sees it. The answer to a statement can be lost, and the session can be ended from outside.
+type session struct {
+	of            *backends
+	network, addr string
+	lose          atomic.Bool
+	gone          chan struct{} // closed when the backend is somebody else's
+
+	mu       sync.Mutex
+	backend  *backend
+	greeting []byte // still to be read
+	asked    bool   // the backend owes an answer
+	over     bool
+}
+
+func (b *backends) dial(_ context.Context, network, addr string) (net.Conn, error) {
+	return &session{of: b, network: network, addr: addr, gone: make(chan struct{})}, nil
+}
+
+// sessionOf returns the session of a connection that a service's pool made.
+func sessionOf(conn *pgx.Conn) *session { return conn.PgConn().Conn().(*session) }
+
+// Write sends to the backend. The first message asks for a session, or to cancel the statement of one that is over anyway.
+func (s *session) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		return 0, net.ErrClosed
+	case s.backend == nil && len(b) == 16:
+		s.finish()
+		return len(b), nil
+	case s.backend == nil:
+		return len(b), s.begin(b)
+	case b[0] == 'X': // Terminate
+		s.finish()
+		return len(b), nil
+	}
+	s.asked = true
+	return s.backend.Write(b)
+}
+
+// begin takes a backend that is free, or has PostgreSQL start one.
+func (s *session) begin(startup []byte) error {
+	s.of.mu.Lock()
+	if n := len(s.of.free); n > 0 {
+		s.backend, s.of.free = s.of.free[n-1], s.of.free[:n-1]
+	}
+	s.of.mu.Unlock()
+	if s.backend == nil {
+		conn, err := net.DialTimeout(s.network, s.addr, 10*time.Second)
+		if err != nil {
+			return err
+		}
+		s.backend = &backend{Conn: conn}
+		if _, err := conn.Write(startup); err != nil {
+			return err
+		}
+		if s.backend.greeting, err = s.backend.answer(); err != nil {
+			return err
+		}
+	}
+	s.greeting = s.backend.greeting
+	return nil
+}
+
+// Read reads what the backend answers.
+func (s *session) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	if len(s.greeting) > 0 {
+		n := copy(b, s.greeting)
+		s.greeting = s.greeting[n:]
+		s.mu.Unlock()
+		return n, nil
+	}
+	from := s.backend
+	over := s.over
+	s.mu.Unlock()
+	if over || from == nil {
+		return 0, io.EOF
+	}
+	if s.lose.Load() {
+		s.end()
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := from.Read(b) // the lock is free: a statement may wait for another one's transaction
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ready(b[:n]) {
+		s.asked = false
+	}
+	return n, err
+}
+
+// end cuts the session: what it did without a commit is undone, its locks are free.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finish()
+}
+
+// finish brings the backend back. Whoever calls it holds the lock.
+func (s *session) finish() {
+	if s.over {
+		return
+	}
+	s.over = true
+	if s.backend != nil {
+		if err := s.backend.reset(s.asked); err != nil {
+			panic(fmt.Sprintf("simulation: reset a session: %v", err))
+		}
+		s.of.mu.Lock()
+		s.of.free = append(s.of.free, s.backend)
+		s.of.mu.Unlock()
+	}
+	close(s.gone)
+}
+
+// reset waits for the answer that is owed, and makes the backend as it was when it started.
+func (b *backend) reset(asked bool) error {
+	if err := b.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if asked {
+		if _, err := b.answer(); err != nil {
+			return err
+		}
+	}
+	for _, sql := range []string{"ROLLBACK", "DISCARD ALL"} {
+		message, err := (&pgproto3.Query{String: sql}).Encode(nil)
+		if err != nil {
+			return err
+		}
+		if _, err := b.Write(message); err != nil {
+			return err
+		}
+		if _, err := b.answer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer reads until the backend is ready for the next statement.
+func (b *backend) answer() ([]byte, error) {
+	var all []byte
+	chunk := make([]byte, 8192)
+	for {
+		n, err := b.Conn.Read(chunk)
+		all = append(all, chunk[:n]...)
+		if err != nil || ready(all) {
+			return all, err
+		}
+	}
+}
+
+// ready reports whether an answer ends with the word that the backend is ready: in a transaction, in a failed one, or in none.
+func ready(answer []byte) bool {
+	n := len(answer)
+	return n >= 6 && bytes.Equal(answer[n-6:n-1], []byte{'Z', 0, 0, 0, 5}) && bytes.IndexByte([]byte("ITE"), answer[n-1]) >= 0
+}
+
+// Close ends the session.
+func (s *session) Close() error {
+	s.end()
+	return nil
+}
+
+func (s *session) LocalAddr() net.Addr  { return &net.UnixAddr{Name: s.addr, Net: s.network} }
+func (s *session) RemoteAddr() net.Addr { return s.LocalAddr() }
+
+// Deadlines are the driver's way to give up a statement; nobody gives one up here, because the scheduler's clock stands still meanwhile.
+func (s *session) SetDeadline(time.Time) error      { return nil }
+func (s *session) SetReadDeadline(time.Time) error  { return nil }
+func (s *session) SetWriteDeadline(time.Time) error { return nil }

@@ -18,6 +18,7 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
 	"github.com/homeward-care/homeward/services/kit/authn"
@@ -42,9 +43,19 @@ type Config struct {
 	MLLPFirstByteTimeout         time.Duration `env:"MLLP_FIRST_BYTE_TIMEOUT"`
 	MLLPFrameTimeout             time.Duration `env:"MLLP_FRAME_TIMEOUT"`
 	// FeedsDir holds a JSON file for each sender; empty means the feeds that are built in.
-	FeedsDir       string `env:"FEEDS_DIR"`
-	PickupAddr     string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
-	AssessmentAddr string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
+	FeedsDir string `env:"FEEDS_DIR"`
+	// FHIRAddr is where the FHIR door listens; empty for no such door. FHIRPublicURL is the address under which clients reach it.
+	FHIRAddr      string `env:"FHIR_ADDR"`
+	FHIRPublicURL string `env:"FHIR_PUBLIC_URL"`
+	// With a certificate the FHIR door speaks TLS; without, something in front of it does.
+	FHIRCertFile string `env:"FHIR_TLS_CERT_FILE"`
+	FHIRKeyFile  string `env:"FHIR_TLS_KEY_FILE"`
+	// ClientsDir holds a JSON file for each machine that signs in.
+	ClientsDir string `env:"CLIENTS_DIR"`
+	// TokenSigningKeyFile is the private key for the tokens of clients.
+	TokenSigningKeyFile string `env:"TOKEN_SIGNING_KEY_FILE"`
+	PickupAddr          string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
+	AssessmentAddr      string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
 }
 
 // Stream and event types.
@@ -60,9 +71,10 @@ func methods() authn.Table {
 	t := authn.Table{
 		dischargev1.DischargeHubService_RecordEvent_FullMethodName:    {authn.HubStaff, authn.Integration},
 		dischargev1.DischargeHubService_GetHandover_FullMethodName:    {authn.HubStaff, authn.Integration, authn.Ops, authn.CLSWorker, authn.CLSManager, authn.Service},
-		dischargev1.DischargeHubService_ListExceptions_FullMethodName: {authn.HubStaff},
+		dischargev1.DischargeHubService_ListExceptions_FullMethodName: {authn.HubStaff, authn.Ops},
 		dischargev1.DischargeHubService_GetPeople_FullMethodName:      {authn.HubStaff},
 	}
+	maps.Copy(t, exceptionRoles())
 	maps.Copy(t, service.OpsRoles())
 	return t
 }
@@ -93,19 +105,33 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
 		return err
 	}
+	if cfg.FHIRAddr != "" {
+		door, err := hub.openFHIR(svc, cfg)
+		if err != nil {
+			return err
+		}
+		svc.Go(door.serve)
+	}
 	return svc.Run(ctx)
 }
 
-// Hub is a wired hub whose MLLP door nobody has opened to the network yet.
+// Hub is a wired hub whose doors nobody has opened to the network yet.
 type Hub struct {
 	door    *mllpDoor
+	fhir    *fhirDoor
+	clients map[string]client
 	senders *atomic.Int32
 	store   *store
 }
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
+	clients, err := loadClients(cfg.ClientsDir, feedsByKey(feedList))
+	if err != nil {
+		return nil, err
+	}
 	st := &store{db: svc.DB, answered: answering(feedsByKey(feedList))}
+	tellBack(svc, st, clients)
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
@@ -117,7 +143,15 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
-	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
+	alarms := &exceptionAlarm{store: st, now: svc.Now, log: svc.Log}
+	svc.Loop("alarm exceptions", alarms.Step, exceptionAlarmPoll, nil)
+
+	pickup, err := svc.Dial(cfg.PickupAddr)
+	if err != nil {
+		return nil, err
+	}
+	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now,
+		interpreter: interpreter, pending: pending, pickup: pickupv1.NewCommunityPickupServiceClient(pickup)})
 	hops := func(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
 		gap, err := gapHops(ctx, svc.DB, feedList)
 		if err != nil {
@@ -131,7 +165,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 		return slices.Concat(gap, own, answers), err
 	}
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: hops})
-	err := errors.Join(
+	err = errors.Join(
 		svc.TakesOver(service.Own{
 			Type: SpellType, Adopt: st.adoptSpells, Done: reportGap(feedList, svc.Log),
 			// community-pickup keeps no snapshots of spells, but knows how new the newest is.
@@ -145,7 +179,8 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	}
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	return &Hub{door, &rcv.senders, st}, nil
+	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending, now: svc.Now, tracer: tracer, log: svc.Log}
+	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.

@@ -59,6 +59,7 @@ func Fold(facts []Fact) State {
 	}
 	spell.home(order, stay.current)
 	spell.involve(own)
+	spell.ready(own)
 	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
 
 	deathFacts := deathFactsOf(order, stay.current)
@@ -185,12 +186,39 @@ func (s *Spell) home(order []*Fact, current *leaving) {
 	}
 }
 
-// involve takes over what makes social care known to be involved; it is never taken back by silence.
+// ready takes over whether the criteria to reside are met, and since when they are not: as told, else since it was first recorded.
+func (s *Spell) ready(order []*Fact) {
+	var meets Told[bool]
+	var since Moment
+	for _, f := range order {
+		if !f.MeetsCriteria.Said {
+			continue
+		}
+		notMetBefore := meets.HasValue() && !meets.Value
+		meets = f.MeetsCriteria
+		switch {
+		case f.ReadyAt.HasValue():
+			since = f.ReadyAt.Value
+		case !notMetBefore:
+			since = Moment{At: f.Recorded}
+		}
+	}
+	switch {
+	case !meets.HasValue():
+	case meets.Value:
+		s.CriteriaToReside = CriteriaMet
+	default:
+		s.CriteriaToReside, s.ReadyOn = CriteriaNotMet, since.Date()
+	}
+}
+
+// involve takes over what makes social care known to be involved; it is taken back in words, never by silence.
 func (s *Spell) involve(order []*Fact) {
 	var pathway Told[string]
 	var known []Involvement
 	for _, f := range order {
 		pathway = pathway.then(f.Pathway)
+		known = slices.DeleteFunc(known, func(i Involvement) bool { return slices.Contains(f.Withdrawn, i) })
 		known = append(known, f.Involvements...)
 	}
 	s.Pathway = pathway.Value

@@ -35,7 +35,7 @@ func (s *story) check(ctx context.Context) error {
 
 // settled: nothing is on its way, every handover is delivered, and the services agree on every version.
 func (w *world) settled(ctx context.Context) error {
-	waiting, err := w.count(ctx, hub, `SELECT (SELECT count(*) FROM inbound_pending) + (SELECT count(*) FROM spell s LEFT JOIN outbox o USING (id)
+	waiting, err := w.count(ctx, hub, `SELECT (SELECT count(*) FROM inbound_pending) + (SELECT count(*) FROM person_pending) + (SELECT count(*) FROM spell s LEFT JOIN outbox o USING (id)
 		WHERE (s.delivered_epoch, s.delivered_version) IS DISTINCT FROM (o.epoch, o.version))`)
 	if err == nil && waiting != 0 {
 		err = fmt.Errorf("%d messages or spells are on the way", waiting)

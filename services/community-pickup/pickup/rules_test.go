@@ -41,6 +41,7 @@ func TestIsAPickUpDue(t *testing.T) {
 		changes []change
 		want    want
 	}{
+		{"expected, or in a clinic", []change{backInHospital, func(s *pickup.Spell) { s.Status = pickup.SpellNotAdmitted }}, want{pickup.InHospital, "not-admitted", ""}},
 		{"in hospital", []change{backInHospital}, want{pickup.InHospital, "in-hospital", ""}},
 		{"voided", []change{func(s *pickup.Spell) { s.Status = pickup.SpellVoided; s.Discharge = nil }}, notDue("voided")},
 		{"voided comes before died", []change{func(s *pickup.Spell) { s.Status = pickup.SpellVoided }, death(pickup.DeathDied)}, notDue("voided")},

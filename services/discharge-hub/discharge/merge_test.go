@@ -95,6 +95,18 @@ func TestMergedNumbersAreOnePerson(t *testing.T) {
 	}
 }
 
+func TestAMergedNumberIsKnownByWhatIsToldOfTheOther(t *testing.T) {
+	admitted := adt("A01", "1", "20260825092000") // tells the NHS number
+	left := bare("A03", "9", day+"1800", "2222")
+	other := adt("A28", "2", day+"08", "PID-3", "9990000026^^^NHS^NH~3333^^^RAJ^PI")
+	if state := foldedInAnyOrder(t, admitted, other, left); !slices.Equal(kinds(state.Problems), []string{VisitNumberReused}) {
+		t.Errorf("problems %v", kinds(state.Problems))
+	}
+	if state := foldedInAnyOrder(t, admitted, other, left, merge("A40", "3", day+"09", "3333", "2222")); len(state.Problems) > 0 || state.Spell.Status != Discharged {
+		t.Errorf("the NHS number that both share makes them one person: problems %v, %s", kinds(state.Problems), state.Spell.Status)
+	}
+}
+
 func TestMergesThatSayNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		raw  []byte

@@ -33,7 +33,8 @@ func (s *server) ReplayMessage(ctx context.Context, req *dischargev1.ReplayMessa
 	if err != nil {
 		return nil, err
 	}
-	entry := audit.Entry{At: s.now(), Actor: who.Subject, Action: "message.replay", Record: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "homeward message %d", id)),
+	entry := audit.Entry{At: s.now(), Actor: who.Subject, Action: "message.replay",
+		Record: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "homeward message %d", id)),
 		Detail: fmt.Sprintf("message=%d", id), Trace: trace.SpanContextFromContext(ctx)}
 	done, err := s.interpreter.replay(ctx, id, req.GetDryRun(), entry)
 	if err != nil {
@@ -64,7 +65,8 @@ func (s *server) messageToReplay(ctx context.Context, req *dischargev1.ReplayMes
 			return 0, fault.New(fault.Precondition, "exception %d is about no message", key.ExceptionId)
 		}
 	case *dischargev1.ReplayMessageRequest_ControlId:
-		err = s.store.db.Pool.QueryRow(ctx, `SELECT id FROM inbound WHERE control_id = $1 ORDER BY accepted DESC, id DESC LIMIT 1`, storedControlID(key.ControlId)).Scan(&id)
+		err = s.store.db.Pool.QueryRow(ctx, `SELECT id FROM inbound WHERE control_id = $1 ORDER BY accepted DESC, id DESC LIMIT 1`,
+			storedControlID(key.ControlId)).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return 0, fault.New(fault.NotFound, "no message has this control id")
 		}

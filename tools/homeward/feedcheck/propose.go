@@ -96,7 +96,8 @@ func (s *sample) unknown(m discharge.Mapping) (methods, destinations []string) {
 
 // extended is a table with a national code for each of the words. Where no word in it is known, it is the code for "not known": a person has
 // to say what it means.
-func extended(table map[string]string, words []string, guesses []guess, died, notKnown, what string, text func(string) string, change func(string, ...any)) map[string]string {
+func extended(table map[string]string, words []string, guesses []guess, died, notKnown, what string,
+	text func(string) string, change func(string, ...any)) map[string]string {
 	if len(words) == 0 {
 		return table
 	}
@@ -139,7 +140,8 @@ func Draft(messages []Message, key string, scope discharge.Scope, zone string) (
 	if len(provider) == 5 {
 		provider = provider[:3] // a site of the organisation
 	}
-	text := fmt.Sprintf(`{"key":%q,"door":"mllp","application":%q,"facilities":["%s"],"provider":%q,"scope":%q,"time_zone":%q,"mode":"live","mapping":{"version":"1"}}`,
+	text := fmt.Sprintf(`{"key":%q,"door":"mllp","application":%q,"facilities":["%s"],"provider":%q,"scope":%q,
+		"time_zone":%q,"mode":"live","mapping":{"version":"1"}}`,
 		key, byCount(apps)[0], strings.Join(list, `","`), provider, scope, zone)
 	f, err := discharge.ParseFeed("draft", []byte(text))
 	if err != nil {

@@ -24,5 +24,8 @@ func Method(code string) string      { return methods[code] }
 func Destination(code string) string { return destinations[code] }
 func PathwayText(code string) string { return pathways[code] }
 
+// ODSCode tells whether text looks like the code of an organisation or of one of its sites, as a facility must.
+func ODSCode(s string) bool { return odsCode(s) }
+
 // SpeaksOfDeath finds the words that wards type into coded fields when somebody has died.
 func SpeaksOfDeath(text string) bool { return speaksOfDeath(text) }

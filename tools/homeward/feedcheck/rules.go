@@ -20,17 +20,22 @@ const (
 	kindFacility     = "facility"
 	kindApplication  = "application"
 	kindAuthority    = "patient-authority"
+	kindMode         = "mode"
 )
 
 // checkSender looks at who sends what.
 func (s *sample) checkSender() {
 	n := len(s.all)
-	if apps := s.values(func(o opened) string { return o.Header.SendingApplication }); apps[s.feed.Application] == 0 && n > 0 {
+	nobody := s.count(func(o opened) bool {
+		return o.Header.SendingApplication == "" || !discharge.ODSCode(o.Header.SendingFacility)
+	})
+	s.find("sender-missing", MendSender, nobody, n, "MSH-3 is empty, or MSH-4 is no ODS code, in %s: no feed can be told by them", of(nobody, n))
+	if apps := s.values(func(o opened) string { return o.Header.SendingApplication }); apps[s.feed.Application] == 0 && len(apps) > 0 {
 		s.find(kindApplication, MendMapping, n, n,
 			"MSH-3 is %s, and the feed expects %s: its messages would be answered AR", listed(apps, 3), s.feed.Application)
 	}
 	other := s.values(func(o opened) string {
-		if f := o.Header.SendingFacility; !slices.Contains(s.feed.Facilities, f) {
+		if f := o.Header.SendingFacility; !slices.Contains(s.feed.Facilities, f) && discharge.ODSCode(f) {
 			return f
 		}
 		return ""
@@ -40,7 +45,11 @@ func (s *sample) checkSender() {
 	not := s.values(func(o opened) string { return o.reading.NotHandled })
 	s.find("not-handled", MendNothing, sum(not), n, "messages that say nothing to the hub, stored and named as such: %s", listed(not, 8))
 	test := s.count(func(o opened) bool { p := strings.ToUpper(o.Header.ProcessingID); return p == "T" || p == "D" })
-	if s.feed.Mode == discharge.Live {
+	switch {
+	case s.feed.Mode != discharge.Live:
+	case test*2 > n:
+		s.find(kindMode, MendMapping, test, n, "MSH-11 is T or D in %s: this is a test system, and the feed is live", of(test, n))
+	default:
 		s.find("test-messages", MendSender, test, n, "MSH-11 is T or D in %s: on a live feed they are stored and never acted on", of(test, n))
 	}
 }

@@ -7,7 +7,7 @@ GO      ?= go
 BIN     := $(HOMEWARD_STATE)/bin
 MODULES  = $(shell sed -n 's,^[[:space:]]*\./,,p' go.work)
 
-.PHONY: help run discharge trace why test sim matrix storm fuzz bench check gen verify images chart clean need-go need-linux
+.PHONY: help run discharge trace why test sim matrix storm canaries fuzz bench check gen verify images chart clean need-go need-linux
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ matrix: need-go need-linux ## crash the services at every named point, in every 
 storm: need-go need-linux ## break everything for some minutes: MINUTES=5 SEED=... WITHOUT=disk,... CLUSTER=1 HOLD=1
 	@$(GO) run ./e2e/cmd/storm $(if $(MINUTES),-minutes=$(MINUTES)) $(if $(SEED),-seed=$(SEED)) $(if $(WITHOUT),-without='$(WITHOUT)') \
 		$(if $(CLUSTER),-cluster) $(if $(HOLD),-hold)
+
+canaries: need-go need-linux ## plant known bugs: which rung catches each, and how fast; ONLY=name for one, SEEDS=n for the simulation
+	@$(GO) run ./e2e/cmd/canaries $(if $(ONLY),-only=$(ONLY)) $(if $(SEEDS),-seeds=$(SEEDS))
 
 fuzz: need-go need-linux ## every fuzz target with new inputs, one after another: make fuzz TIME=5m (30s if not said)
 	@GO="$(GO)" TIME="$(TIME)" tools/fuzz.sh $(MODULES)

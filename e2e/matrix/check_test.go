@@ -101,10 +101,18 @@ func (s *story) stored(ctx context.Context) error {
 	for _, m := range s.told {
 		ids[m.ControlID] = true
 	}
-	list := append(slices.Collect(maps.Keys(ids)), s.extra...)
+	list := slices.Concat(slices.Collect(maps.Keys(ids)), s.extra, s.news)
 	n, err := s.w.count(ctx, hub, `SELECT count(DISTINCT control_id) FROM inbound WHERE control_id = ANY($1)`, list)
 	if err == nil && n != len(list) {
 		err = fmt.Errorf("%d of %d acknowledged messages are stored", n, len(list))
+	}
+	if err != nil {
+		return err
+	}
+	news, err := s.w.count(ctx, hub, `SELECT count(*) FROM person_fact p JOIN inbound i ON i.id = p.inbound_id
+		WHERE i.control_id = ANY($1) AND NOT EXISTS (SELECT 1 FROM person_pending q WHERE q.inbound_id = i.id)`, s.news)
+	if err == nil && news != len(s.news) {
+		err = fmt.Errorf("%d messages about people are told to their spells, not %d", news, len(s.news))
 	}
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func single(p point, service, mode string) cell {
 
 // slice is one cell of each point; over the points every mode and every service has its turn.
 func slice() (cells []cell) {
-	for i, p := range points {
+	for i, p := range slices.Concat(points, restorePoints) {
 		cells = append(cells, single(p, p.services[i%len(p.services)], modes[i%len(modes)]))
 	}
 	return cells
@@ -53,7 +53,7 @@ func slice() (cells []cell) {
 
 // all are the single faults of every point in every process that has it.
 func all() (cells []cell) {
-	for _, p := range points {
+	for _, p := range slices.Concat(points, restorePoints) {
 		for _, service := range p.services {
 			for _, mode := range modes {
 				cells = append(cells, single(p, service, mode))
@@ -65,7 +65,7 @@ func all() (cells []cell) {
 
 // pairs are two faults in one story.
 func pairs(r *rand.Rand, n int) (cells []cell) {
-	singles := slices.DeleteFunc(all(), func(c cell) bool { return c.faults[0].point == "migrate" })
+	singles := slices.DeleteFunc(all(), func(c cell) bool { return c.apart() })
 	for len(cells) < n {
 		a, b := singles[r.IntN(len(singles))], singles[r.IntN(len(singles))]
 		// What is to be buried comes by the bus alone: it must not be lost there all the time.
@@ -75,6 +75,11 @@ func pairs(r *rand.Rand, n int) (cells []cell) {
 		}
 	}
 	return cells
+}
+
+// apart reports whether a cell has a story of its own, because no handover's passes its point.
+func (c cell) apart() bool {
+	return slices.ContainsFunc(restorePoints, func(p point) bool { return p.name == c.faults[0].point }) || c.faults[0].point == "migrate"
 }
 
 // The environment says how much to run: MATRIX=all for every cell, PAIRS for how many pairs, SEED of the stories and of the sample, STACKS
@@ -139,7 +144,7 @@ func TestWhatWasAcknowledgedSurvivesEveryFault(t *testing.T) {
 	close(next)
 	work.Wait()
 	t.Log(table(cells, results))
-	t.Logf("%d points, %d cells, %v, SEED=%d", len(points), len(cells), time.Since(began).Round(time.Second), seed)
+	t.Logf("%d points, %d cells, %v, SEED=%d", len(points)+len(restorePoints), len(cells), time.Since(began).Round(time.Second), seed)
 }
 
 func number(t *testing.T, variable string, otherwise int) int {
@@ -164,8 +169,11 @@ func verdict(err error) string {
 
 // run tells a story while something fails, and checks what has become of it.
 func (w *world) run(ctx context.Context, c cell, n int) error {
-	if c.faults[0].point == "migrate" {
+	switch {
+	case c.faults[0].point == "migrate":
 		return w.migrateUnder(ctx, c.faults[0])
+	case c.apart():
+		return w.restoreUnder(ctx, c.faults[0], n)
 	}
 	fired, err := w.arm(append(slices.Clone(c.faults), c.with...), len(c.faults))
 	if err != nil {
@@ -191,7 +199,7 @@ func table(cells []cell, results []error) string {
 	row := func(name string, columns []string) { fmt.Fprintf(&b, "%-60s %s\n", name, strings.Join(columns, "  ")) }
 	fmt.Fprintln(&b)
 	row("point", modes)
-	for _, p := range points {
+	for _, p := range slices.Concat(points, restorePoints) {
 		for _, service := range p.services {
 			columns, any := make([]string, len(modes)), false
 			for i, mode := range modes {

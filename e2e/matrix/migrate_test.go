@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/homeward-care/homeward/services/kit/devinfra"
-	"github.com/homeward-care/homeward/tools/devstack/stack"
 )
 
 // migrateUnder brings a new database to the newest schema while that fails, then once more, and compares it with that of the running service.
@@ -30,10 +29,9 @@ func (w *world) migrateUnder(ctx context.Context, f fault) error {
 	if err := os.WriteFile(faults, []byte("migrate "+f.mode+" 1\n"), 0o644); err != nil {
 		return err
 	}
-	service := stack.Services[slices.IndexFunc(stack.Services, func(s stack.Service) bool { return s.Name == f.service })]
 	migrate := func() error {
 		cmd := exec.CommandContext(ctx, w.bin[f.service], "migrate")
-		cmd.Env = append(w.Environment(service), "DATABASE_URL="+url, "HOMEWARD_FAILPOINTS="+faults)
+		cmd.Env = append(w.Environment(serviceNamed(f.service)), "DATABASE_URL="+url, "HOMEWARD_FAILPOINTS="+faults)
 		return cmd.Run()
 	}
 	if err := migrate(); (err == nil) != (f.mode == "delay") {

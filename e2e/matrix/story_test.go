@@ -35,6 +35,7 @@ type story struct {
 	acted map[string][]oracle.Acted // acknowledged commands, by spell
 	care  map[string]oracle.Care
 	extra []string // control ids of acknowledged messages that are about no spell
+	news  []string // and of those that are about a person
 }
 
 // tell plays the nth story to its end, with events in it that nobody can apply if there is to be poison.
@@ -43,7 +44,7 @@ func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*sto
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wait sync.WaitGroup
-	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.queued}
+	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued}
 	if poison {
 		scenes = append(scenes, s.poisoned)
 	}
@@ -374,6 +375,23 @@ func (s *story) refused(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.extra = append(s.extra, id)
+	return err
+}
+
+// newsOfSomebody tells of a person who has no spell.
+func (s *story) newsOfSomebody(ctx context.Context) error {
+	sender := hospital.Sender{Addr: s.w.MLLP}
+	defer sender.Close()
+	id := fmt.Sprintf("MX%06dN", s.n)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := sender.SendUntilAccepted(ctx, hospital.Message{
+		"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-7": "20260301120000", "MSH-9": "ADT^A31", "MSH-10": id, "MSH-11": "P", "MSH-12": "2.4",
+		"EVN-2": "20260301120000", "PID-3": id + "^^^RAJ^PI", "PD1-3": "^^F81155",
+	}.Encode())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.news = append(s.news, id)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,6 +22,28 @@ type courier struct {
 	rng     *rand.Rand
 	faults  *faults
 	streams map[string]*stream
+	// taken are the newest versions that publishers were told are stored, applied those that consumers acknowledged.
+	taken   map[aggregate]event.Event
+	applied map[applier]event.Event
+}
+
+// aggregate is whose snapshots follow each other.
+type aggregate struct {
+	kind string
+	id   uuid.UUID
+}
+
+// applier is a service that applies the snapshots of an aggregate.
+type applier struct {
+	service string
+	aggregate
+}
+
+// keepNewest keeps an event where none that is as new is.
+func keepNewest[K comparable](kept map[K]event.Event, k K, e event.Event) {
+	if old, ok := kept[k]; !ok || e.NewerThan(old.Epoch, old.Version) {
+		kept[k] = e
+	}
 }
 
 type stream struct {
@@ -38,7 +61,7 @@ type consumer struct {
 }
 
 func newCourier(rng *rand.Rand, f *faults) *courier {
-	return &courier{rng: rng, faults: f, streams: map[string]*stream{}}
+	return &courier{rng: rng, faults: f, streams: map[string]*stream{}, taken: map[aggregate]event.Event{}, applied: map[applier]event.Event{}}
 }
 
 var (
@@ -134,17 +157,20 @@ func (c *courier) fetch(p *process, name, subjects string, limit int) []bus.Deli
 		}
 		k.unacked[i] = now.Add(ackWait)
 		e, err := bus.Decode(m.Header, slices.Clone(m.Data))
+		acked := false
 		brought = append(brought, bus.Delivery{
 			Event: e, Malformed: err, Subject: m.Subject,
 			Ack: func() {
 				if p.dead.Load() || c.faults.happens(lostAck) {
 					return
 				}
+				acked = true
 				delete(k.unacked, i)
 				k.delivered = append(k.delivered, i)
+				keepNewest(c.applied, applier{p.node.service, aggregate{e.Type, e.ID}}, e)
 			},
 			Retry: func(after time.Duration) {
-				if !p.dead.Load() {
+				if !p.dead.Load() && !acked {
 					k.unacked[i] = c.faults.world.now().Add(after)
 				}
 			},
@@ -173,6 +199,8 @@ func (p *process) publisher(name string) func(context.Context, []event.Event) []
 				w.courier.store(name, bus.Encode("/homeward/"+p.node.service, e))
 				if v.lose {
 					errs[i] = errNoAck
+				} else {
+					keepNewest(w.courier.taken, aggregate{e.Type, e.ID}, e)
 				}
 			case v.err != nil:
 				errs[i] = errNoStream

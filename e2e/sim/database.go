@@ -47,6 +47,9 @@ func openDatabase(ctx context.Context, url string, migrations map[string]fs.FS) 
 		if err := pg.Migrate(ctx, db.urlOf(s), migrations[name], slog.New(slog.DiscardHandler)); err != nil {
 			return nil, err
 		}
+		if err := db.watchInbox(ctx, s); err != nil {
+			return nil, err
+		}
 		if err := db.describe(ctx, s); err != nil {
 			return nil, fmt.Errorf("describe %s: %w", name, err)
 		}

@@ -79,6 +79,7 @@ type settings struct {
 // start runs the service on a node.
 func (n *node) start() error {
 	w := n.world
+	n.skew = min(n.skew, 0) // whoever starts it has looked whether the clock is ahead
 	p := &process{node: n, rpc: registry{}}
 	p.svc = &service.Service{
 		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
@@ -154,10 +155,8 @@ func (w *world) crash(p *process) {
 	n := p.node
 	if n.proc == p {
 		n.proc, n.downUntil = nil, w.sched.steps+w.rng.IntN(60)
-		if n.skew > 0 {
-			n.skew = 0 // whoever starts it again has looked at the clock
-		}
 	}
+	w.checkApplied(n.service)
 	w.tell("%s is gone", n.name)
 }
 

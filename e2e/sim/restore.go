@@ -2,10 +2,12 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub"
+	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/restore"
 )
 
@@ -104,6 +106,7 @@ func (r *restored) bring() {
 		w.fail("restore %s: %v", r.service, err)
 		return
 	}
+	maps.DeleteFunc(w.courier.applied, func(a applier, _ event.Event) bool { return a.service == r.service }) // it has forgotten what it acknowledged
 	gap, _, err := restore.Declare(w.ctx, db.db, w.now())
 	if err != nil {
 		w.fail("declare the restore of %s: %v", r.service, err)

@@ -232,6 +232,7 @@ func (w *world) heal() {
 	}
 	w.finish()
 	w.recover()
+	w.checkSteps()
 }
 
 const (
@@ -280,6 +281,7 @@ func (w *world) weeks() {
 		}
 		w.pass(time.Duration(w.rng.IntN(stride*3600)) * time.Second)
 		w.sweep()
+		w.sweepAhead()
 	}
 	w.heal()
 	w.sweep()
@@ -300,6 +302,9 @@ func (w *world) sweep() {
 		}
 	}
 	for _, n := range w.nodes {
+		if n.proc == nil { // it is gone again
+			continue
+		}
 		for _, k := range n.proc.active() {
 			if sweeper := k.loop.Name == "sweep deadlines" || k.loop.Name == "sweep slots"; sweeper && !k.busy {
 				k.begin()

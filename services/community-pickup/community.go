@@ -17,6 +17,7 @@ import (
 	"github.com/homeward-care/homeward/services/community-pickup/places"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/explain"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -78,6 +79,9 @@ func Run(ctx context.Context, cfg Config) error {
 
 // Wire gives a service the workers, edges and RPCs of community-pickup for one place.
 func Wire(svc *service.Service, cfg Config, place pickup.Place) error {
+	if failpoint.Bug("session-zone") {
+		place.Zone = time.UTC
+	}
 	st := &store{db: svc.DB, place: place, tracer: svc.TracerFor("community-pickup")}
 	sw := &sweeper{store: st, now: svc.Now, elapsed: svc.Elapsed, saved: svc.Saved, log: svc.Log}
 	sw.guard.aheadBy(svc.Now(), svc.Elapsed()) // the first look: what the clock shows when the service starts is taken for right

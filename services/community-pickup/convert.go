@@ -20,9 +20,10 @@ var (
 		dischargev1.Scope_SCOPE_WHOLE_HOSPITAL: pickup.ScopeWholeHospital,
 	}
 	spellStatuses = map[dischargev1.SpellStatus]pickup.SpellStatus{
-		dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL: pickup.SpellInHospital,
-		dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED:  pickup.SpellDischarged,
-		dischargev1.SpellStatus_SPELL_STATUS_VOIDED:      pickup.SpellVoided,
+		dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL:  pickup.SpellInHospital,
+		dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED:   pickup.SpellDischarged,
+		dischargev1.SpellStatus_SPELL_STATUS_VOIDED:       pickup.SpellVoided,
+		dischargev1.SpellStatus_SPELL_STATUS_NOT_ADMITTED: pickup.SpellNotAdmitted,
 	}
 	adults = map[dischargev1.Adult]pickup.Adult{
 		dischargev1.Adult_ADULT_YES:     pickup.AdultYes,

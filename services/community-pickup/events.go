@@ -16,6 +16,7 @@ import (
 	reablementv1 "github.com/homeward-care/homeward/proto/gen/homeward/reablement/v1"
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 )
 
@@ -68,7 +69,11 @@ func readSpell(e event.Event) (pickup.Inputs, error) {
 	if err := proto.Unmarshal(e.Data, &p); err != nil {
 		return pickup.Inputs{}, err
 	}
-	return pickup.Inputs{Spell: spellFromProto(&p, stampOf(e))}, nil
+	in := pickup.Inputs{Spell: spellFromProto(&p, stampOf(e))}
+	if d := in.Spell.Discharge; d != nil && failpoint.Bug("deadline-from-receipt") {
+		d.At = e.RecordedAt
+	}
+	return in, nil
 }
 
 func readAssessment(e event.Event) (pickup.Inputs, error) {

@@ -18,9 +18,10 @@ var (
 		discharge.ScopeWholeHospital: dischargev1.Scope_SCOPE_WHOLE_HOSPITAL,
 	}
 	statuses = map[discharge.Status]dischargev1.SpellStatus{
-		discharge.InHospital: dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL,
-		discharge.Discharged: dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED,
-		discharge.Voided:     dischargev1.SpellStatus_SPELL_STATUS_VOIDED,
+		discharge.InHospital:  dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL,
+		discharge.Discharged:  dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED,
+		discharge.Voided:      dischargev1.SpellStatus_SPELL_STATUS_VOIDED,
+		discharge.NotAdmitted: dischargev1.SpellStatus_SPELL_STATUS_NOT_ADMITTED,
 	}
 	adults = map[discharge.Adult]dischargev1.Adult{
 		discharge.AdultYes:     dischargev1.Adult_ADULT_YES,
@@ -60,7 +61,7 @@ func spellToProto(s discharge.Spell) *dischargev1.Spell {
 		AdmittedAt: timestamp(s.AdmittedAt), Site: s.Site, PracticeCode: s.PracticeCode, PracticeCodeLater: s.PracticeCodeLater,
 		HomePostcodeSector: s.HomePostcodeSector, HomePostcodeSectorLater: s.HomePostcodeSectorLater, NoFixedAbode: s.NoFixedAbode,
 		DestinationPostcodeSector: s.DestinationPostcodeSector, Adult: adults[s.Adult], Death: deaths[s.Death], Pathway: pathways[s.Pathway],
-		Flags: s.Flags, DataVersion: s.DataVersion,
+		Flags: s.Flags, DataVersion: s.DataVersion, ExpectedDischargeOn: s.ExpectedDischargeOn,
 	}
 	for _, i := range s.Involvements {
 		p.Involvements = append(p.Involvements, involvements[i])
@@ -79,6 +80,7 @@ func spellFromProto(p *dischargev1.Spell) *discharge.Spell {
 		PracticeCodeLater: p.GetPracticeCodeLater(), HomePostcodeSector: p.GetHomePostcodeSector(), HomePostcodeSectorLater: p.GetHomePostcodeSectorLater(),
 		NoFixedAbode: p.GetNoFixedAbode(), DestinationPostcodeSector: p.GetDestinationPostcodeSector(), Adult: word(adults, p.GetAdult()),
 		Death: word(deaths, p.GetDeath()), Pathway: word(pathways, p.GetPathway()), Flags: p.GetFlags(), DataVersion: p.GetDataVersion(),
+		ExpectedDischargeOn: p.GetExpectedDischargeOn(),
 	}
 	for _, i := range p.GetInvolvements() {
 		s.Involvements = append(s.Involvements, word(involvements, i))

@@ -36,6 +36,7 @@ func TestEveryDifferenceOfASpellIsInItsPublishedBytes(t *testing.T) {
 		"admission":    func(s *discharge.Spell) { s.AdmittedAt = s.AdmittedAt.Add(1) },
 		"no discharge": func(s *discharge.Spell) { s.Discharge = nil },
 		"time":         func(s *discharge.Spell) { s.Discharge.At = s.Discharge.At.Add(1) },
+		"expected":     func(s *discharge.Spell) { s.ExpectedDischargeOn = "2026-09-02" },
 		"date":         func(s *discharge.Spell) { s.Discharge.On = "x" },
 		"method":       func(s *discharge.Spell) { s.Discharge.Method = "x" },
 		"destination":  func(s *discharge.Spell) { s.Discharge.Destination = "x" },

@@ -26,11 +26,13 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 	slices.SortFunc(fresh, func(a, b event.Event) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	n := len(fresh)
 	spells, epochs, versions, taken := make([]uuid.UUID, n), make([]int32, n), make([]int64, n), make([]*time.Time, n)
+	tasks := make([]*pickupv1.Task, n)
 	for i, e := range fresh {
-		var task pickupv1.Task
-		if err := proto.Unmarshal(e.Data, &task); err != nil {
+		task := &pickupv1.Task{}
+		if err := proto.Unmarshal(e.Data, task); err != nil {
 			return fmt.Errorf("%w: task %s: %w", inbox.ErrPoison, e.ID, err)
 		}
+		tasks[i] = task
 		spells[i], epochs[i], versions[i] = e.Key, task.GetSpellEpoch(), task.GetSpellVersion()
 		if t := task.GetTakenAt(); t != nil {
 			at := t.AsTime()
@@ -47,7 +49,7 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 	if err != nil {
 		return fmt.Errorf("store deliveries: %w", err)
 	}
-	return nil
+	return answerTask(ctx, tx, now, s.answered, fresh, tasks)
 }
 
 // onlyKeep applies events of which nothing is needed but the snapshot that the inbox keeps.

@@ -50,6 +50,9 @@ func FuzzRecordEvent(f *testing.F) {
 	f.Add(whole, request(func(r *dischargev1.RecordEventRequest) {
 		r.Person.FamilyName, r.DischargeMethod = "O'BRIEN-\u00c6R\x00", "Dead"
 	}))
+	f.Add(whole, request(func(r *dischargev1.RecordEventRequest) {
+		r.Kind, r.PriorPatientNumber = dischargev1.EventKind_EVENT_KIND_MERGE, "7654321"
+	}))
 	f.Add([]byte{}, request(func(r *dischargev1.RecordEventRequest) {
 		r.RecordedAt, r.DischargedAt = &timestamppb.Timestamp{Seconds: 253402300799}, nil // the last second of the year 9999
 	}))
@@ -59,6 +62,7 @@ func FuzzRecordEvent(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		bySpell := map[string][]discharge.Fact{}
+		var people []discharge.Fact
 		for _, body := range [][]byte{first, second} {
 			var req dischargev1.RecordEventRequest
 			if err := proto.Unmarshal(body, &req); err != nil || checkRecordEvent(&req) != nil {
@@ -71,8 +75,15 @@ func FuzzRecordEvent(f *testing.F) {
 			if err != nil {
 				t.Fatalf("the door takes what can't be read: %v", err)
 			}
+			if r.Fact.Kind.OfPerson() && r.Usable {
+				if r.Fact.SpellID != "" || r.Fact.PatientNumber == "" {
+					t.Fatalf("of a person, and kept as %+v", r.Fact)
+				}
+				people = append(people, r.Fact)
+				continue
+			}
 			if !r.Usable {
-				if len(r.Problems) == 0 {
+				if len(r.Problems) == 0 && r.Fact.SpellID != "" {
 					t.Fatalf("not usable, and nobody is told: %v", &req)
 				}
 				continue
@@ -85,6 +96,7 @@ func FuzzRecordEvent(f *testing.F) {
 			bySpell[r.Fact.SpellID] = append(bySpell[r.Fact.SpellID], r.Fact)
 		}
 		for _, facts := range bySpell {
+			facts = append(facts, people...)
 			data := published(t, facts)
 			turned := append(slices.Clone(facts), facts...)
 			slices.Reverse(turned)

@@ -76,14 +76,15 @@ func (s *store) spellByReference(ctx context.Context, reference string) (uuid.UU
 // spellByControlID finds the spell of the newest message with that MSH-10.
 func (s *store) spellByControlID(ctx context.Context, controlID string) (uuid.UUID, error) {
 	var id int64
-	var pending, accepted bool
+	var pending, accepted, ofPerson bool
 	var spell *uuid.UUID
 	var notHandled, exceptions string
 	err := s.db.Pool.QueryRow(ctx, `
-		SELECT i.id, i.accepted, EXISTS (SELECT 1 FROM inbound_pending p WHERE p.id = i.id), f.spell_id, coalesce(n.message, ''),
+		SELECT i.id, i.accepted, EXISTS (SELECT 1 FROM inbound_pending p WHERE p.id = i.id),
+			EXISTS (SELECT 1 FROM person_fact p WHERE p.inbound_id = i.id), f.spell_id, coalesce(n.message, ''),
 			coalesce((SELECT string_agg(kind, ', ') FROM exception e WHERE e.inbound_id = i.id), '')
 		FROM inbound i LEFT JOIN fact f ON f.inbound_id = i.id LEFT JOIN not_handled n ON n.inbound_id = i.id
-		WHERE i.control_id = $1 ORDER BY i.accepted DESC, i.id DESC LIMIT 1`, storedControlID(controlID)).Scan(&id, &accepted, &pending, &spell, &notHandled, &exceptions)
+		WHERE i.control_id = $1 ORDER BY i.accepted DESC, i.id DESC, f.spell_id LIMIT 1`, storedControlID(controlID)).Scan(&id, &accepted, &pending, &ofPerson, &spell, &notHandled, &exceptions)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return uuid.Nil, fault.New(fault.NotFound, "no message has this control id")
@@ -95,8 +96,10 @@ func (s *store) spellByControlID(ctx context.Context, controlID string) (uuid.UU
 		return uuid.Nil, fault.New(fault.Precondition, "the message was rejected: it is no HL7 message, or MSH-3 and MSH-4 name no configured sender; its bytes are kept as message %d", id)
 	case pending:
 		return uuid.Nil, fault.New(fault.NotFound, "the message is stored and not interpreted yet; ask again")
+	case ofPerson:
+		return uuid.Nil, fault.New(fault.Precondition, "the message is about a person and not about one handover; each handover of that person shows it: ask by its reference")
 	case notHandled != "":
-		return uuid.Nil, fault.New(fault.Precondition, "the message is stored; %s is not handled yet, so it belongs to no handover", notHandled)
+		return uuid.Nil, fault.New(fault.Precondition, "the message is stored; %s is not handled, so it belongs to no handover", notHandled)
 	}
 	return uuid.Nil, fault.New(fault.Precondition, "the message is stored and waits for a person in the hub: %s", exceptions)
 }
@@ -168,13 +171,62 @@ func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
+	hops, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
 		var at time.Time
 		var traceparent string
 		var retry *time.Time
 		h := &opsv1.Hop{Service: "discharge-hub"}
 		err := row.Scan(&at, &h.Name, &h.State, &traceparent, &retry)
 		h.At, h.TraceId, h.NextRetry = timestamppb.New(at), explain.TraceID(traceparent), timestampOf(retry)
+		return h, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ofPeople, err := s.hopsOfPeople(ctx, spell)
+	return append(hops, ofPeople...), err
+}
+
+// hopsOfPeople are the messages about the spell's person. The kind alone is told, for a merge names patient numbers.
+func (s *store) hopsOfPeople(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
+	rows, err := s.db.Pool.Query(ctx, `
+		SELECT DISTINCT fact_patient(fact) FROM fact WHERE spell_id = $1 AND fact_patient(fact) IS NOT NULL`, spell)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	told, err := readPeople(ctx, s.db.Pool, keys)
+	if err != nil {
+		return nil, err
+	}
+	kind := map[int64]string{}
+	var messages []int64
+	for _, list := range told {
+		for _, f := range list {
+			kind[f.InboundID] = string(f.Fact.Kind)
+			messages = append(messages, f.InboundID)
+		}
+	}
+	rows, err = s.db.Pool.Query(ctx, `
+		SELECT i.id, i.received_at, i.feed, i.control_id, i.traceparent, EXISTS (SELECT 1 FROM person_pending p WHERE p.inbound_id = i.id)
+		FROM inbound i WHERE i.id = ANY($1) ORDER BY i.id`, messages)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
+		var id int64
+		var at time.Time
+		var feed, controlID, traceparent string
+		var pending bool
+		err := row.Scan(&id, &at, &feed, &controlID, &traceparent, &pending)
+		h := &opsv1.Hop{At: timestamppb.New(at), Service: "discharge-hub", Name: "message about the person", TraceId: explain.TraceID(traceparent),
+			State: "feed " + feed + ", control id " + controlID + ", " + kind[id]}
+		if pending {
+			h.State += "; it waits to be told to the handover"
+		}
 		return h, err
 	})
 }

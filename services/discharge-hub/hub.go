@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +30,18 @@ import (
 // Config of the hub, from the environment.
 type Config struct {
 	service.Config
-	MLLPAddr string `env:"MLLP_ADDR,required,notEmpty"`
+	// MLLPAddr and MLLPTLSAddr are where HL7 messages come in, one of them at least: in the clear, and over TLS with client certificates.
+	MLLPAddr    string `env:"MLLP_ADDR"`
+	MLLPTLSAddr string `env:"MLLP_TLS_ADDR"`
+	// The hub's certificate towards hospitals, and the authorities of theirs. The files are read again when they change.
+	MLLPTLSCertFile  string `env:"MLLP_TLS_CERT_FILE"`
+	MLLPTLSKeyFile   string `env:"MLLP_TLS_KEY_FILE"`
+	MLLPClientCAFile string `env:"MLLP_CLIENT_CA_FILE"`
+	// Limits on connections; see doorLimits.
+	MLLPMaxConnections           int           `env:"MLLP_MAX_CONNECTIONS"`
+	MLLPMaxConnectionsPerAddress int           `env:"MLLP_MAX_CONNECTIONS_PER_ADDRESS"`
+	MLLPFirstByteTimeout         time.Duration `env:"MLLP_FIRST_BYTE_TIMEOUT"`
+	MLLPFrameTimeout             time.Duration `env:"MLLP_FRAME_TIMEOUT"`
 	// FeedsDir holds a JSON file for each sender; empty means the feeds that are built in.
 	FeedsDir       string `env:"FEEDS_DIR"`
 	PickupAddr     string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
@@ -73,26 +86,36 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	lis, err := listenMLLP(cfg.MLLPAddr, hub.door)
+	lis, err := listenMLLP(cfg, hub)
 	if err != nil {
 		return err
 	}
 	svc.Go(lis.serve)
+	hub.watch(svc)
+	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
+		return err
+	}
 	return svc.Run(ctx)
 }
 
 // Hub is a wired hub whose MLLP door nobody has opened to the network yet.
-type Hub struct{ door *mllpDoor }
+type Hub struct {
+	door    *mllpDoor
+	senders *atomic.Int32
+	store   *store
+}
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
-	st := &store{db: svc.DB}
+	st := &store{db: svc.DB, answered: answering(feedsByKey(feedList))}
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
 
-	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, log: svc.Log}
+	people := run.NewWake()
+	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, people: people, log: svc.Log}
 	svc.Loop("interpret", interpreter.Step, time.Second, pending)
+	svc.Loop("tell spells of their people", interpreter.TellSpells, time.Second, people)
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
@@ -111,7 +134,11 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 			return nil, err
 		}
 		own, err := st.hops(ctx, spell)
-		return append(gap, own...), err
+		if err != nil {
+			return nil, err
+		}
+		answers, err := st.answerHops(ctx, spell)
+		return slices.Concat(gap, own, answers), err
 	}
 	svc.Publish(Stream, &explain.Server{Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} }, Own: hops})
 	err = errors.Join(
@@ -126,13 +153,15 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	if err != nil {
 		return nil, err
 	}
-	door := &mllpDoor{feeds: feedList, receive: rcv.receive, senders: &rcv.senders, now: svc.Now, tracer: tracer, log: svc.Log}
+	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	return &Hub{door}, nil
+	return &Hub{door, &rcv.senders, st}, nil
 }
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.
-func (h *Hub) Answer(ctx context.Context, raw []byte) []byte { return h.door.handle(ctx, raw) }
+func (h *Hub) Answer(ctx context.Context, raw []byte) []byte {
+	return h.door.handle(ctx, sender{}, raw).ack
+}
 
 func loadFeeds(dir string) ([]discharge.Feed, error) {
 	var folder fs.FS = feeds.Files

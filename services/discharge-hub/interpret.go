@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -30,7 +32,8 @@ type interpreter struct {
 	saved  run.Wake
 	log    *slog.Logger
 
-	anyHeld *bool // spells were held after a restore when it began; nil before it has looked
+	people  run.Wake             // raised when there is something to tell spells of their people
+	anyHeld atomic.Pointer[bool] // spells were held after a restore when it began; nil before it has looked
 }
 
 const interpretBatch = 256
@@ -42,10 +45,16 @@ const hubOwner = "hub"
 type reading struct {
 	pendingMessage
 	discharge.Reading
-	spell uuid.UUID // of a usable fact
-	span  trace.Span
-	// left is the fact whose place this reading takes: of the message that it corrects, or of the same message read before.
-	left *discharge.Fact
+	span trace.Span
+	// left are the facts whose place this reading takes: of the message that it corrects, or of the same message read before.
+	left []discharge.Fact
+}
+
+// saidFact is what a message says about a spell.
+type saidFact struct {
+	*reading
+	fact  discharge.Fact
+	spell uuid.UUID
 }
 
 // Step interprets one batch. When a batch is refused for its data, its messages are tried one by one, so that a bad one holds up none.
@@ -80,6 +89,7 @@ func (in *interpreter) setAside(ctx context.Context, m pendingMessage, cause err
 // interpret does one batch of at most limit messages and returns those.
 func (in *interpreter) interpret(ctx context.Context, limit int) (claimed []pendingMessage, err error) {
 	var spans []trace.Span
+	var ofPeople bool
 	defer func() {
 		for _, s := range spans {
 			s.End()
@@ -104,8 +114,12 @@ func (in *interpreter) interpret(ctx context.Context, limit int) (claimed []pend
 			}
 			readings[i] = r
 		}
+		ofPeople = slices.ContainsFunc(readings, func(r *reading) bool { return r.Usable && r.Fact.Kind.OfPerson() })
 		return in.apply(ctx, tx, readings)
 	})
+	if ofPeople && err == nil {
+		in.people.Raise()
+	}
 	return claimed, err
 }
 
@@ -113,7 +127,7 @@ func (in *interpreter) interpret(ctx context.Context, limit int) (claimed []pend
 // others are linked with it.
 func (in *interpreter) startSpan(ctx context.Context, r *reading, earlier []trace.Span) trace.Span {
 	opts := []trace.SpanStartOption{trace.WithAttributes(attribute.String("homeward.feed", r.Feed))}
-	if r.Usable {
+	if r.Usable && r.Fact.SpellID != "" {
 		opts = append(opts, trace.WithAttributes(
 			attribute.String("homeward.spell.id", r.Fact.SpellID),
 			attribute.String("homeward.reference", discharge.Reference(r.Fact.SpellID)),
@@ -150,20 +164,27 @@ func unreadable(where, found, do string) discharge.Reading {
 	return discharge.Reading{Problems: []discharge.Problem{{Kind: "unreadable-message", Where: where, Found: found, Do: do}}}
 }
 
-// apply appends the facts of a batch, folds every spell that they touch and saves what changed.
+// apply stores what the messages of a batch say, folds every spell that they are about and saves what changed.
 func (in *interpreter) apply(ctx context.Context, tx pgx.Tx, readings []*reading) error {
 	now := in.now()
-	var usable []*reading
+	var said []saidFact
+	var told []personFact
 	var exceptions []newException
 	for _, r := range readings {
 		var spell *uuid.UUID
-		if r.Usable {
-			id, err := uuid.Parse(r.Fact.SpellID)
+		for part, f := range r.facts() {
+			if f.Kind.OfPerson() {
+				told = append(told, personFact{r.ID, part, f})
+				continue
+			}
+			id, err := uuid.Parse(f.SpellID)
 			if err != nil {
 				return fmt.Errorf("spell id of message %d: %w", r.ID, err)
 			}
-			r.spell, spell = id, &id
-			usable = append(usable, r)
+			said = append(said, saidFact{r, f, id})
+			if spell == nil {
+				spell = &id
+			}
 		}
 		for _, p := range r.Problems {
 			exceptions = append(exceptions, newException{kind: p.Kind, inboundID: r.ID, spell: spell, detail: p.String()})
@@ -172,8 +193,15 @@ func (in *interpreter) apply(ctx context.Context, tx pgx.Tx, readings []*reading
 	if err := insertNotHandled(ctx, tx, readings); err != nil {
 		return err
 	}
-	if len(usable) > 0 {
-		more, err := in.fold(ctx, tx, now, usable)
+	if err := insertPersonFacts(ctx, tx, told); err != nil {
+		return err
+	}
+	left, err := leftFacts(ctx, tx, readings)
+	if err != nil {
+		return err
+	}
+	if len(said)+len(left) > 0 {
+		more, err := in.fold(ctx, tx, now, said, left)
 		if err != nil {
 			return err
 		}
@@ -182,53 +210,87 @@ func (in *interpreter) apply(ctx context.Context, tx pgx.Tx, readings []*reading
 	return openExceptions(ctx, tx, now, exceptions)
 }
 
-// fold brings the spells of the readings to their new states. It returns the exceptions that lie in the contradictions between facts.
-func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usable []*reading) ([]newException, error) {
-	newest := map[uuid.UUID]*reading{}
-	for _, r := range usable {
-		newest[r.spell] = r
+// facts are all that a message says.
+func (r *reading) facts() []discharge.Fact {
+	if !r.Usable {
+		return nil
 	}
-	left, err := leftSpells(ctx, tx, usable)
-	if err != nil {
-		return nil, err
-	}
-	for id, r := range left {
-		if newest[id] == nil {
-			newest[id] = r
+	return append([]discharge.Fact{r.Fact}, r.Also...)
+}
+
+// fold brings the spells of what is said, and those that lose a fact to it, to their new states. It returns the exceptions that lie in the
+// contradictions between facts.
+func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said, left []saidFact) ([]newException, error) {
+	cause := map[uuid.UUID]trace.SpanContext{}
+	for _, s := range slices.Concat(left, said) {
+		cause[s.spell] = s.Trace
+		if s.span != nil {
+			cause[s.spell] = s.span.SpanContext()
 		}
 	}
-	spells, err := lockSpells(ctx, tx, usable, left)
+	spells, err := lockSpells(ctx, tx, said, left)
 	if err != nil {
 		return nil, err
 	}
-	if err := supersede(ctx, tx, usable); err != nil {
+	if err := supersede(ctx, tx, left); err != nil {
 		return nil, err
 	}
-	facts, err := factsOf(ctx, tx, spells)
+	own, err := factsOf(ctx, tx, spells)
 	if err != nil {
 		return nil, err
 	}
-	if err := insertFacts(ctx, tx, usable); err != nil {
+	if err := insertFacts(ctx, tx, said); err != nil {
 		return nil, err
 	}
-	for _, r := range usable {
-		facts[r.spell] = append(facts[r.spell], storedFact{r.ID, r.Fact})
+	for _, s := range said {
+		own[s.spell] = append(own[s.spell], storedFact{s.ID, s.fact})
+	}
+	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, left, cause)
+	if err != nil {
+		return nil, err
+	}
+	var stays []spellStay
+	for _, s := range said {
+		for _, key := range discharge.StayKeys(s.fact, factList(facts[s.spell][len(own[s.spell]):])) {
+			stays = append(stays, spellStay{key, s.spell, s.ID})
+		}
+	}
+	shared, err := sharedStays(ctx, tx, stays)
+	if err != nil {
+		return nil, err
+	}
+	exceptions = append(exceptions, shared...)
+	return exceptions, closeSettled(ctx, tx, now, spells, exceptions)
+}
+
+// settle folds spells from all their facts, which it returns with what is told of their people, and saves what is different. Left is what
+// spells have just lost, and cause the trace of what made the difference.
+func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, own map[uuid.UUID][]storedFact,
+	left []saidFact, cause map[uuid.UUID]trace.SpanContext,
+) ([]newException, map[uuid.UUID][]storedFact, error) {
+	withdrawn, err := withdrawnFacts(ctx, tx, spells, own, left)
+	if err != nil {
+		return nil, nil, err
+	}
+	facts, err := withPeople(ctx, tx, own)
+	if err != nil {
+		return nil, nil, err
 	}
 	published, err := outbox.Current(ctx, tx, spells)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	held, err := in.heldSpells(ctx, tx, spells, facts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var changed []event.Event
 	var exceptions []newException
-	people := make(map[uuid.UUID][]byte, len(spells))
+	persons := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
 		state := discharge.Fold(factList(facts[id]))
-		if len(facts[id]) == 0 {
-			state = discharge.Withdrawn(*newest[id].left)
+		if lost, gone := withdrawn[id]; gone {
+			state = discharge.Withdrawn(lost)
 		}
 		spell, occurred, publish := state.Spell, state.Recorded, true
 		if h, is := held[id]; is {
@@ -238,34 +300,24 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, usabl
 		}
 		data, err := marshalSpell(spell)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if people[id], err = json.Marshal(state.Person); err != nil {
-			return nil, err
+		if persons[id], err = json.Marshal(state.Person); err != nil {
+			return nil, nil, err
 		}
-		exceptions = append(exceptions, contradictions(id, state, facts[id])...)
-		if !publish || slices.Equal(published[id], data) {
-			continue
+		exceptions = append(exceptions, contradictions(id, state, own[id])...)
+		if publish && !slices.Equal(published[id], data) {
+			changed = append(changed, event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: occurred, Trace: cause[id], Data: data})
 		}
-		r := newest[id]
-		e := event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: occurred, Trace: r.Trace, Data: data}
-		if r.span != nil {
-			e.Trace = r.span.SpanContext()
-		}
-		changed = append(changed, e)
 	}
-	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
-		return nil, err
-	}
-	shared, err := sharedStays(ctx, tx, usable)
+	saved, err := outbox.Save(ctx, tx, now, changed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	exceptions = append(exceptions, shared...)
-	if err := closeSettled(ctx, tx, now, spells, exceptions); err != nil {
-		return nil, err
+	if err := answerReceived(ctx, tx, now, in.store.answered, saved, own); err != nil {
+		return nil, nil, err
 	}
-	return exceptions, savePeople(ctx, tx, people)
+	return exceptions, facts, savePersons(ctx, tx, persons)
 }
 
 // contradictions returns the exceptions of a fold. One about other people's messages is on each of those; any other is the spell's, open as
@@ -290,6 +342,9 @@ func factList(stored []storedFact) []discharge.Fact {
 	list := make([]discharge.Fact, len(stored))
 	for i, f := range stored {
 		list[i] = f.Fact
+		if failpoint.Bug("fold-by-arrival") {
+			list[i].Recorded = stored[0].Fact.Recorded.Add(time.Duration(i))
+		}
 	}
 	return list
 }

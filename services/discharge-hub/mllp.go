@@ -2,13 +2,8 @@ package dischargehub
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +14,6 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
-	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after
@@ -27,7 +21,6 @@ import (
 type mllpDoor struct {
 	feeds   []discharge.Feed
 	receive func(ctx context.Context, m inbound) error
-	senders *atomic.Int32 // counts the open connections
 	now     func() time.Time
 	tracer  trace.Tracer
 	log     *slog.Logger
@@ -35,78 +28,23 @@ type mllpDoor struct {
 	start   string
 }
 
-// mllpListener is the door on a TCP port.
-type mllpListener struct {
-	*mllpDoor
-	lis net.Listener
+// sender is who is at the other end of a connection.
+type sender struct {
+	addr string
+	// certificate holds the names in the client certificate: none on a connection without TLS.
+	certificate []string
 }
 
-// replyTimeout bounds how long a sender may take to read an acknowledgement.
-const replyTimeout = 30 * time.Second
-
-func listenMLLP(addr string, d *mllpDoor) (*mllpListener, error) {
-	lis, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("MLLP_ADDR: %w", err)
-	}
-	return &mllpListener{d, lis}, nil
+// reply is what a sender hears: nothing when it asked for no answer. One that asked for none and whose message could not be stored would
+// never know; it is hung up on.
+type reply struct {
+	ack    []byte
+	hangUp bool
 }
 
-// serve accepts connections until ctx ends, then lets each finish the message that it is storing.
-func (l *mllpListener) serve(ctx context.Context) error {
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	stop := context.AfterFunc(ctx, func() { _ = l.lis.Close() })
-	defer stop()
-	for {
-		conn, err := l.lis.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			// Out of file descriptors, for instance: it passes when connections end.
-			l.log.WarnContext(ctx, "MLLP connection not accepted", "error", err)
-			time.Sleep(100 * time.Millisecond)
-			continue
-		}
-		conns.Go(func() { l.converse(ctx, conn) })
-	}
-}
-
-// converse answers one message after another, as MLLP has it.
-func (l *mllpListener) converse(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	l.senders.Add(1)
-	defer l.senders.Add(-1)
-	// A stop ends the wait for the next message, not the answer to this one.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	in := hl7.NewReader(conn, hl7.MaxBytes)
-	unit := context.WithoutCancel(ctx)
-	for ctx.Err() == nil {
-		raw, err := in.Next()
-		var reply []byte
-		switch {
-		case err == nil:
-			reply = l.handle(unit, raw)
-		case errors.Is(err, hl7.ErrTooLarge):
-			reply = l.refuse(unit, raw, err)
-		default:
-			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-				l.log.InfoContext(ctx, "MLLP connection ended", "remote", conn.RemoteAddr().String(), "error", err)
-			}
-			return
-		}
-		_ = conn.SetWriteDeadline(time.Now().Add(replyTimeout))
-		if err := failpoint.Do(unit, "door.answer", func() error { _, err := conn.Write(hl7.Frame(reply)); return err }); err != nil {
-			return // the message is stored; the sender will send it again and be answered then
-		}
-	}
-}
-
-// handle stores a message and returns its acknowledgement: AA once it is stored, AE when it could not be, AR when it is no HL7 message or
-// its sender is not known.
-func (l *mllpDoor) handle(ctx context.Context, raw []byte) []byte {
+// handle stores a message and returns its acknowledgement: AA once it is stored, AE when it could not be, AR when it is no HL7 message, its
+// sender is not known, or it may not come this way.
+func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
 	h, err := hl7.ParseHeader(raw)
 	if err != nil {
 		return l.refuse(ctx, raw, err)
@@ -116,10 +54,13 @@ func (l *mllpDoor) handle(ctx context.Context, raw []byte) []byte {
 	))
 	defer span.End()
 	feed, known := discharge.Match(l.feeds, h.SendingApplication, h.SendingFacility)
-	m := inbound{Feed: feed.Key, Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known, Span: span}
+	m := inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known && feed.MaySend(from.certificate), Span: span}
+	if m.Accepted {
+		m.Feed = feed.Key // what is rejected is nobody's: the same bytes, sent rightly, are another message
+	}
 	if err := l.receive(ctx, m); err != nil {
 		span.SetStatus(codes.Error, "not stored")
-		return l.ack(h, hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError})
+		return l.ack(h, notStored)
 	}
 	if !known {
 		span.SetStatus(codes.Error, "unknown sender")
@@ -127,24 +68,46 @@ func (l *mllpDoor) handle(ctx context.Context, raw []byte) []byte {
 		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
 			Text: "MSH-3 and MSH-4 name no configured sender. Check both, or have this feed configured, then send again."})
 	}
+	if !m.Accepted {
+		span.SetStatus(codes.Error, "not the feed's certificate")
+		l.log.WarnContext(ctx, "message rejected: its connection may not send for this feed",
+			"feed", feed.Key, "remote", from.addr, "tls", from.certificate != nil, "certificate", from.certificate)
+		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
+			Text: "This connection may not send what MSH-3 and MSH-4 name: that takes TLS with a client certificate that is configured for this sender."})
+	}
 	span.SetAttributes(attribute.String("homeward.feed", feed.Key))
 	return l.ack(h, hl7.Ack{Code: hl7.Accept})
 }
 
 // refuse keeps the bytes of what cannot be read, then rejects it.
-func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) []byte {
+func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) reply {
 	h, _ := hl7.ParseHeader(raw) // as much of a header as there is
 	if err := l.receive(ctx, inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Span: trace.SpanFromContext(ctx)}); err != nil {
-		return l.ack(h, hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError})
+		return l.ack(h, notStored)
 	}
 	l.log.WarnContext(ctx, "message rejected: it cannot be read", "bytes", len(raw), "error", cause)
 	return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.SegmentSequenceError, Text: "Not an HL7 v2 message that can be read: " + cause.Error()})
 }
 
-func (l *mllpDoor) ack(h hl7.Header, a hl7.Ack) []byte {
+// busy refuses for the moment what is too large to be kept beside the large messages of others.
+func (l *mllpDoor) busy(ctx context.Context, raw []byte) reply {
+	h, _ := hl7.ParseHeader(raw)
+	l.log.WarnContext(ctx, "message not taken now: too many large messages are on their way", "limit", maxLargeFrames)
+	return l.ack(h, hl7.Ack{Code: hl7.Error, Condition: hl7.InternalError, Text: "Not stored: too many large messages arrive at this moment. Send this message again."})
+}
+
+var notStored = hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError}
+
+// ack is the answer in the mode that the sender asked for.
+func (l *mllpDoor) ack(h hl7.Header, a hl7.Ack) reply {
+	code, wanted := a.Code.For(h)
+	if !wanted {
+		return reply{hangUp: a.Code == hl7.Error}
+	}
+	a.Code = code
 	a.ControlID = l.start + strconv.FormatUint(l.answer.Add(1), 36)
 	a.At = l.now()
-	return a.To(h)
+	return reply{ack: a.To(h)}
 }
 
 // spanName names the message, but only by a trigger: whatever else a sender writes into MSH-9 stays out of the telemetry.

@@ -79,6 +79,9 @@ func (r *receiver) receive(ctx context.Context, m inbound) error {
 	if begin {
 		go r.storeWaiting(context.WithoutCancel(ctx))
 	}
+	if failpoint.Bug("acknowledge-before-commit") {
+		return nil
+	}
 	select {
 	case err := <-m.stored:
 		if err != nil {

@@ -21,6 +21,20 @@ var kinds = map[dischargev1.EventKind]discharge.Kind{
 	dischargev1.EventKind_EVENT_KIND_UPDATE:           discharge.KindUpdate,
 	dischargev1.EventKind_EVENT_KIND_CANCEL_ADMIT:     discharge.KindCancelAdmit,
 	dischargev1.EventKind_EVENT_KIND_CANCEL_DISCHARGE: discharge.KindCancelDischarge,
+	dischargev1.EventKind_EVENT_KIND_REGISTER:         discharge.KindRegister,
+	dischargev1.EventKind_EVENT_KIND_EXPECT:           discharge.KindExpect,
+	dischargev1.EventKind_EVENT_KIND_CANCEL_EXPECT:    discharge.KindCancelExpect,
+	dischargev1.EventKind_EVENT_KIND_TO_INPATIENT:     discharge.KindToInpatient,
+	dischargev1.EventKind_EVENT_KIND_TO_OUTPATIENT:    discharge.KindToOutpatient,
+	dischargev1.EventKind_EVENT_KIND_CANCEL_TRANSFER:  discharge.KindCancelTransfer,
+	dischargev1.EventKind_EVENT_KIND_PLAN_DISCHARGE:   discharge.KindPlanDischarge,
+	dischargev1.EventKind_EVENT_KIND_CANCEL_PLAN:      discharge.KindCancelPlan,
+	dischargev1.EventKind_EVENT_KIND_LEAVE:            discharge.KindLeave,
+	dischargev1.EventKind_EVENT_KIND_RETURN:           discharge.KindReturn,
+	dischargev1.EventKind_EVENT_KIND_MOVE_VISIT:       discharge.KindMoveVisit,
+	dischargev1.EventKind_EVENT_KIND_UPDATE_PERSON:    discharge.KindUpdatePerson,
+	dischargev1.EventKind_EVENT_KIND_MERGE:            discharge.KindMerge,
+	dischargev1.EventKind_EVENT_KIND_REVOKE_MERGE:     discharge.KindRevokeMerge,
 }
 
 // checkRecordEvent refuses what a typed client can mend at once. Content that only a hospital can mend is taken and becomes a flag or an
@@ -37,16 +51,37 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 	}
 	for field, at := range map[string]*timestamppb.Timestamp{
 		"recorded_at": req.GetRecordedAt(), "effective_at": req.GetEffectiveAt(), "admitted_at": req.GetAdmittedAt(),
-		"discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
+		"expected_discharge_at": req.GetExpectedDischargeAt(), "discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
 	} {
 		if at != nil && (at.CheckValid() != nil || !discharge.OfThisAge(at.AsTime())) {
 			return fault.Field(field, "is no time of this age")
 		}
 	}
+	if err := checkPersonEvent(req); err != nil {
+		return err
+	}
 	for _, m := range []proto.Message{req, req.GetPerson()} {
 		if field := fieldWithNUL(m); field != "" {
 			return fault.Field(field, "holds a NUL, which cannot be stored")
 		}
+	}
+	return nil
+}
+
+// checkPersonEvent refuses an event of a person that does not say of whom.
+func checkPersonEvent(req *dischargev1.RecordEventRequest) error {
+	kind, number, prior := kinds[req.GetKind()], strings.TrimSpace(req.GetPatientNumber()), strings.TrimSpace(req.GetPriorPatientNumber())
+	if kind.OfPerson() && number == "" {
+		return fault.Field("patient_number", "is missing; give the hospital's own number of the person")
+	}
+	if kind != discharge.KindMerge && kind != discharge.KindRevokeMerge {
+		return nil
+	}
+	switch prior {
+	case "":
+		return fault.Field("prior_patient_number", "is missing; give the other number of the merge")
+	case number:
+		return fault.Field("prior_patient_number", "is patient_number itself; give the two numbers that were merged")
 	}
 	return nil
 }
@@ -95,11 +130,11 @@ func eventOf(req *dischargev1.RecordEventRequest, digest string) discharge.Event
 	e := discharge.Event{
 		MessageID: req.GetMessageId(), Digest: digest, Kind: kinds[req.GetKind()],
 		RecordedAt: optionalTime(req.GetRecordedAt()), EffectiveAt: optionalTime(req.GetEffectiveAt()),
-		VisitNumber: req.GetVisitNumber(), PatientNumber: req.GetPatientNumber(), AdmittedAt: optionalTime(req.GetAdmittedAt()),
+		VisitNumber: req.GetVisitNumber(), PatientNumber: req.GetPatientNumber(), PriorNumber: req.GetPriorPatientNumber(), AdmittedAt: optionalTime(req.GetAdmittedAt()),
 		Site: req.GetSite(), Ward: req.GetWard(),
 		NHSNumber: p.GetNhsNumber(), FamilyName: p.GetFamilyName(), GivenName: p.GetGivenName(), BirthDate: p.GetBirthDate(),
 		Postcode: p.GetPostcode(), Practice: p.GetPracticeCode(), DiedAt: optionalTime(p.GetDiedAt()),
-		DischargedAt: optionalTime(req.GetDischargedAt()), Method: req.GetDischargeMethod(), Destination: req.GetDischargeDestination(),
+		ExpectedDischarge: optionalTime(req.GetExpectedDischargeAt()), DischargedAt: optionalTime(req.GetDischargedAt()), Method: req.GetDischargeMethod(), Destination: req.GetDischargeDestination(),
 		DestinationPostcode: req.GetDestinationPostcode(), Pathway: pathwayDigits[req.GetPathway()],
 	}
 	switch p.GetDeathIndicator() {

@@ -43,13 +43,14 @@ func (in *interpreter) replay(ctx context.Context, id int64, dry bool, by audit.
 		}
 		r := &reading{pendingMessage: m.pendingMessage, Reading: in.read(m.pendingMessage)}
 		out.Reading = r.Reading
-		if r.left, err = factOf(ctx, tx, id); err != nil {
+		var said bool
+		if r.left, said, err = saidBefore(ctx, tx, id); err != nil {
 			return err
 		}
-		if r.left != nil {
+		if said {
 			r.Supersedes = 0 // if it is a copy, it took the faulty message's place when its fact came in
 		}
-		if r.left != nil && !r.Usable {
+		if said && !r.Usable {
 			if dry {
 				return pg.ErrNothing
 			}
@@ -103,36 +104,39 @@ func mayReplay(ctx context.Context, tx pgx.Tx, m storedMessage) error {
 	return nil
 }
 
-// factOf returns what a message says, or nil; its row is locked.
-func factOf(ctx context.Context, tx pgx.Tx, id int64) (*discharge.Fact, error) {
-	var text []byte
-	err := tx.QueryRow(ctx, `SELECT fact FROM fact WHERE inbound_id = $1 FOR UPDATE`, id).Scan(&text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
+// saidBefore returns the facts about spells of a message's earlier reading, whose rows are locked, and whether that said anything at all, of
+// a spell or of a person.
+func saidBefore(ctx context.Context, tx pgx.Tx, id int64) (facts []discharge.Fact, any bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT fact FROM fact WHERE inbound_id = $1 ORDER BY spell_id FOR UPDATE`, id)
 	if err != nil {
-		return nil, fmt.Errorf("read fact: %w", err)
+		return nil, false, fmt.Errorf("read facts: %w", err)
 	}
-	f := &discharge.Fact{}
-	return f, json.Unmarshal(text, f)
+	facts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f discharge.Fact, err error) {
+		var text []byte
+		if err := row.Scan(&text); err != nil {
+			return f, err
+		}
+		return f, json.Unmarshal(text, &f)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("read facts: %w", err)
+	}
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM person_fact WHERE inbound_id = $1)`, id).Scan(&any)
+	if err != nil {
+		return nil, false, fmt.Errorf("read facts of people: %w", err)
+	}
+	return facts, any || len(facts) > 0, nil
 }
 
-// concerned are the spells that a reading is about and takes a fact from.
+// concerned are the spells that a reading is about and takes a fact from. What it tells of people comes to their spells later.
 func concerned(r *reading) []uuid.UUID {
-	var ids []uuid.UUID
-	for _, text := range []string{r.Fact.SpellID, leftSpell(r)} {
-		if id, err := uuid.Parse(text); err == nil && !slices.Contains(ids, id) {
+	ids := []uuid.UUID{}
+	for _, f := range slices.Concat(r.facts(), r.left) {
+		if id, err := uuid.Parse(f.SpellID); err == nil && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
-}
-
-func leftSpell(r *reading) string {
-	if r.left == nil {
-		return ""
-	}
-	return r.left.SpellID
 }
 
 // again takes away what the message said by its earlier reading, and applies the new one.
@@ -142,6 +146,9 @@ func (in *interpreter) again(ctx context.Context, tx pgx.Tx, r *reading) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE inbound_id = $1`, r.ID); err != nil {
 			return fmt.Errorf("take the earlier reading away: %w", err)
 		}
+	}
+	if err := supersedePeople(ctx, tx, []int64{r.ID}, []int64{r.ID}); err != nil {
+		return err
 	}
 	if err := in.apply(ctx, tx, []*reading{r}); err != nil {
 		return err
@@ -160,8 +167,8 @@ func settleReplayed(ctx context.Context, tx pgx.Tx, now time.Time, r *reading) e
 	kept := append(discharge.SpellProblems(), discharge.VisitNumberReused, discharge.TwoKeysOneStay, discharge.FactsMissing.Kind)
 	_, err := tx.Exec(ctx, `
 		UPDATE exception SET closed_at = $2, closed_how = $3, version = version + 1
-		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> $7)`,
-		r.ID, now, closedReplayed, told, kept, discharge.SpellProblems(), r.spell)
+		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> ALL($7))`,
+		r.ID, now, closedReplayed, told, kept, discharge.SpellProblems(), concerned(&reading{Reading: r.Reading}))
 	if err != nil {
 		return fmt.Errorf("close exceptions: %w", err)
 	}

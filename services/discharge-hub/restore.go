@@ -65,14 +65,14 @@ func (s *store) adoptSpells(ctx context.Context, tx pgx.Tx, now time.Time, fresh
 // heldSpells returns those of the spells that are held after a restore, with the facts that are known of them. It looks only if any was held
 // when the interpreter began: the take-over alone holds spells, before.
 func (in *interpreter) heldSpells(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, facts map[uuid.UUID][]storedFact) (map[uuid.UUID]heldSpell, error) {
-	if in.anyHeld == nil {
+	if in.anyHeld.Load() == nil {
 		var any bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM held_spell)`).Scan(&any); err != nil {
 			return nil, fmt.Errorf("read held spells: %w", err)
 		}
-		in.anyHeld = &any
+		in.anyHeld.Store(&any)
 	}
-	if !*in.anyHeld {
+	if !*in.anyHeld.Load() {
 		return nil, nil
 	}
 	return readHeld(ctx, tx, spells, facts)
@@ -190,7 +190,11 @@ func lockHeld(ctx context.Context, tx pgx.Tx, after uuid.UUID) ([]uuid.UUID, err
 
 // release publishes what the facts of held spells amount to and holds them no more, those whose facts are complete.
 func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (missing []Missing, err error) {
-	facts, err := factsOf(ctx, tx, ids)
+	own, err := factsOf(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := withPeople(ctx, tx, own)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +202,7 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (mi
 	if err != nil {
 		return nil, err
 	}
-	withdrawn, err := withdrawnFacts(ctx, tx, ids, facts)
+	withdrawn, err := withdrawnFacts(ctx, tx, ids, own, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +229,7 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (mi
 		if err != nil {
 			return nil, err
 		}
-		exceptions = append(exceptions, contradictions(id, state, facts[id])...)
+		exceptions = append(exceptions, contradictions(id, state, own[id])...)
 		// What only consumers know in a later version is published in any case, to be newer than that.
 		if h.Spell == nil || !bytes.Equal(published[id], data) {
 			changed = append(changed, event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: state.Recorded, Trace: h.snapshot.Trace, Data: data})

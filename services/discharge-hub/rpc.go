@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,8 +43,13 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 	if err := checkRecordEvent(req); err != nil {
 		return nil, err
 	}
-	spell := spellOf(feed, req)
-	if spell == "" {
+	spell, kind := spellOf(feed, req), kinds[req.GetKind()]
+	if kind == discharge.KindRevokeMerge {
+		if err := s.store.checkRevocation(ctx, feed.Provider, strings.TrimSpace(req.GetPatientNumber()), strings.TrimSpace(req.GetPriorPatientNumber())); err != nil {
+			return nil, err
+		}
+	}
+	if spell == "" && !kind.OfPerson() {
 		return nil, fault.Field("visit_number", "is missing; give it, or patient_number and admitted_at")
 	}
 	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
@@ -54,6 +60,9 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 		Span: trace.SpanFromContext(ctx)})
 	if err != nil {
 		return nil, err
+	}
+	if spell == "" {
+		return &dischargev1.RecordEventResponse{}, nil
 	}
 	return &dischargev1.RecordEventResponse{SpellId: spell, Reference: discharge.Reference(spell)}, nil
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // store is the hub's PostgreSQL.
-type store struct{ db *pg.DB }
+type store struct {
+	db       *pg.DB
+	answered []string // the feeds whose hospitals are told how far their handovers are
+}
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose
 // bytes the same feed has sent before is already stored.
@@ -78,7 +81,8 @@ type pendingMessage struct {
 	Supersedes int64
 }
 
-// claimPending takes the oldest pending messages that no other replica holds; they are pending again if the transaction fails.
+// claimPending takes the oldest pending messages that no other replica holds; they are pending again if the transaction fails. Who has
+// claimed any holds the gate together with others until then.
 func claimPending(ctx context.Context, tx pgx.Tx, limit int) ([]pendingMessage, error) {
 	rows, err := tx.Query(ctx, `
 		WITH claimed AS (
@@ -86,7 +90,8 @@ func claimPending(ctx context.Context, tx pgx.Tx, limit int) ([]pendingMessage, 
 			RETURNING id
 		)
 		SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.traceparent, i.body, coalesce(c.supersedes, 0)
-		FROM claimed JOIN inbound i USING (id) LEFT JOIN correction c ON c.inbound_id = i.id ORDER BY i.id`, limit)
+		FROM claimed JOIN inbound i USING (id) LEFT JOIN correction c ON c.inbound_id = i.id
+		WHERE pg_advisory_xact_lock_shared($2) IS NOT NULL ORDER BY i.id`, limit, gate)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
@@ -108,15 +113,15 @@ func dropPending(ctx context.Context, tx pgx.Tx, id int64) error {
 
 // lockSpells makes or locks the rows of the spells that the messages are about or take a fact from, in the order of their ids, and returns
 // those ids. Whoever folds a spell holds its row, so that no fold misses another's fact.
-func lockSpells(ctx context.Context, tx pgx.Tx, usable []*reading, left map[uuid.UUID]*reading) ([]uuid.UUID, error) {
-	received := make(map[uuid.UUID]time.Time, len(usable))
-	for _, r := range usable {
+func lockSpells(ctx context.Context, tx pgx.Tx, said, left []saidFact) ([]uuid.UUID, error) {
+	received := make(map[uuid.UUID]time.Time, len(said))
+	for _, r := range said {
 		if r.ReceivedAt.After(received[r.spell]) {
 			received[r.spell] = r.ReceivedAt
 		}
 	}
-	for id := range left {
-		received[id] = received[id] // it is there, and its time stays
+	for _, l := range left {
+		received[l.spell] = received[l.spell] // it is there, and its time stays
 	}
 	ids := make([]uuid.UUID, 0, len(received))
 	for id := range received {
@@ -143,8 +148,8 @@ type storedFact struct {
 }
 
 // factsOf returns the facts of the spells that hold, in the order in which their messages were stored.
-func factsOf(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
-	rows, err := tx.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id`, spells)
+func factsOf(ctx context.Context, db querier, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
+	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id`, spells)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}
@@ -166,11 +171,11 @@ func factsOf(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) (map[uuid.UUID]
 	return facts, nil
 }
 
-func insertFacts(ctx context.Context, tx pgx.Tx, usable []*reading) error {
-	n := len(usable)
+func insertFacts(ctx context.Context, tx pgx.Tx, said []saidFact) error {
+	n := len(said)
 	ids, spells, texts := make([]int64, n), make([]uuid.UUID, n), make([]string, n)
-	for i, r := range usable {
-		text, err := json.Marshal(r.Fact)
+	for i, r := range said {
+		text, err := json.Marshal(r.fact)
 		if err != nil {
 			return fmt.Errorf("fact of message %d: %w", r.ID, err)
 		}
@@ -185,18 +190,25 @@ func insertFacts(ctx context.Context, tx pgx.Tx, usable []*reading) error {
 	return nil
 }
 
-// sharedStays remembers the stays that the messages are about, and returns an exception for each spell whose stay an earlier id has too:
-// the same ones whichever message came first.
-func sharedStays(ctx context.Context, tx pgx.Tx, usable []*reading) ([]newException, error) {
-	keys, spells := make([]uuid.UUID, 0, len(usable)), make([]uuid.UUID, 0, len(usable))
-	message := make(map[uuid.UUID]int64, len(usable))
-	for _, r := range usable {
-		key, err := uuid.Parse(discharge.StayKey(r.Fact))
+// spellStay is a stay that a spell's message is about.
+type spellStay struct {
+	key     string // discharge.StayKeys
+	spell   uuid.UUID
+	message int64
+}
+
+// sharedStays remembers the stays that messages are about, and returns an exception for each spell whose stay an earlier id has too: the
+// same ones whichever message came first.
+func sharedStays(ctx context.Context, tx pgx.Tx, stays []spellStay) ([]newException, error) {
+	keys, spells := make([]uuid.UUID, 0, len(stays)), make([]uuid.UUID, 0, len(stays))
+	ofKey, ofSpell := make(map[uuid.UUID]int64, len(stays)), make(map[uuid.UUID]int64, len(stays))
+	for _, s := range stays {
+		key, err := uuid.Parse(s.key)
 		if err != nil {
-			continue // it tells no patient number or no admission time
+			return nil, fmt.Errorf("stay of spell %s: %w", s.spell, err)
 		}
-		keys, spells = append(keys, key), append(spells, r.spell)
-		message[key] = r.ID
+		keys, spells = append(keys, key), append(spells, s.spell)
+		ofKey[key], ofSpell[s.spell] = s.message, s.message
 	}
 	if len(keys) == 0 {
 		return nil, nil
@@ -211,15 +223,22 @@ func sharedStays(ctx context.Context, tx pgx.Tx, usable []*reading) ([]newExcept
 		return nil, fmt.Errorf("read stays: %w", err)
 	}
 	var shared []newException
+	told := map[uuid.UUID]bool{}
 	var key, spell, stay, first uuid.UUID
 	_, err = pgx.ForEachRow(rows, []any{&key, &spell}, func() error {
 		if key != stay {
 			stay, first = key, spell
 			return nil
 		}
-		p := discharge.SameStay(first.String())
-		second := spell
-		shared = append(shared, newException{kind: p.Kind, inboundID: message[key], spell: &second, oncePerSpell: true, detail: p.String()})
+		if told[spell] {
+			return nil // under another number of the same person
+		}
+		told[spell] = true
+		p, second, message := discharge.SameStay(first.String()), spell, ofKey[key]
+		if own, is := ofSpell[spell]; is {
+			message = own
+		}
+		shared = append(shared, newException{kind: p.Kind, inboundID: message, spell: &second, oncePerSpell: true, detail: p.String()})
 		return nil
 	})
 	if err != nil {
@@ -228,9 +247,9 @@ func sharedStays(ctx context.Context, tx pgx.Tx, usable []*reading) ([]newExcept
 	return shared, nil
 }
 
-func savePeople(ctx context.Context, tx pgx.Tx, people map[uuid.UUID][]byte) error {
-	ids, texts := make([]uuid.UUID, 0, len(people)), make([]string, 0, len(people))
-	for id, text := range people {
+func savePersons(ctx context.Context, tx pgx.Tx, persons map[uuid.UUID][]byte) error {
+	ids, texts := make([]uuid.UUID, 0, len(persons)), make([]string, 0, len(persons))
+	for id, text := range persons {
 		ids, texts = append(ids, id), append(texts, string(text))
 	}
 	_, err := tx.Exec(ctx, `
@@ -290,18 +309,27 @@ func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newExc
 	return nil
 }
 
-// closeSettled closes the spells' exceptions that a fold told once and tells no more: what contradicted has been corrected.
-func closeSettled(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, told []newException) error {
-	standing, kinds := []uuid.UUID{}, []string{}
+// closeSettled closes the spells' exceptions that a fold told once and tells no more: what contradicted has been corrected. One that is
+// settled lets go of its message, which may raise it again. More are kinds beside those that every fold tells.
+func closeSettled(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, told []newException, more ...string) error {
+	standing, kinds, messages := []uuid.UUID{}, []string{}, []*int64{}
 	for _, e := range told {
+		if e.spell == nil {
+			continue
+		}
+		standing, kinds = append(standing, *e.spell), append(kinds, e.kind)
 		if e.oncePerSpell {
-			standing, kinds = append(standing, *e.spell), append(kinds, e.kind)
+			messages = append(messages, nil)
+		} else {
+			messages = append(messages, &e.inboundID)
 		}
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE exception e SET closed_at = $5 WHERE e.spell_id = ANY($1) AND e.kind = ANY($2) AND e.closed_at IS NULL
-		AND NOT EXISTS (SELECT 1 FROM unnest($3::uuid[], $4::text[]) AS t (spell_id, kind) WHERE t.spell_id = e.spell_id AND t.kind = e.kind)`,
-		spells, discharge.SpellProblems(), standing, kinds, now)
+		UPDATE exception e SET closed_at = $6, inbound_id = NULL WHERE e.spell_id = ANY($1) AND e.kind = ANY($2) AND e.closed_at IS NULL
+		AND NOT EXISTS (
+			SELECT 1 FROM unnest($3::uuid[], $4::text[], $5::bigint[]) AS t (spell_id, kind, inbound_id)
+			WHERE t.spell_id = e.spell_id AND t.kind = e.kind AND coalesce(t.inbound_id, e.inbound_id) = e.inbound_id
+		)`, spells, slices.Concat(discharge.SpellProblems(), more), standing, kinds, messages, now)
 	if err != nil {
 		return fmt.Errorf("close exceptions: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/kit/audit"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/reablement-capacity/reablement"
@@ -221,7 +222,7 @@ func (s *store) saveSlots(ctx context.Context, tx pgx.Tx, changes []change) erro
 	var lost []change
 	for _, c := range changes {
 		var until *time.Time
-		if at, ok := c.to.SlotUntil(s.zone); ok {
+		if at, ok := c.to.SlotUntil(s.zone); ok && !failpoint.Bug("hold-without-expiry") {
 			until = &at
 		}
 		switch {

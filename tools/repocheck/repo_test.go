@@ -20,6 +20,7 @@ var rules = map[string]func(Tree) []string{
 	"documents lead somewhere":                      Documents,
 	"the catalogue of events is complete":           Catalogue,
 	"people in examples are made up":                People,
+	"each planted bug is a canary":                  Canaries,
 	"each service is one program":                   Programs,
 	"an image is one static program":                Dockerfile,
 }

@@ -73,6 +73,12 @@ var broken = map[string][]struct {
 		{"the kit", Tree{"services/discharge-hub/hl7/a.go": goFile("hl7", `import _ "`+Prefix+`services/kit/run"`)}, "imports only"},
 		{"a pure package under a new name", Tree{"services/discharge-hub/go.mod": "module x\n"}, "services/discharge-hub/hl7 is not there"},
 	},
+	"each planted bug is a canary": {
+		{"a bug that no list names", Tree{"services/hub/a.go": goFile("hub", "var b = failpoint.Bug(\"x\")\n")}, "services/hub/a.go:4 plants x, which"},
+		{"a bug without a literal", Tree{"services/hub/a.go": goFile("hub", "var b = failpoint.Bug(x)\n")}, "services/hub/a.go:4: name the bug by a literal"},
+		{"a canary that is planted nowhere", Tree{"e2e/canaries/canaries.go": goFile("canaries", "var all = []c{{Name: \"x\"}}\n")}, "lists x, which is planted nowhere"},
+		{"a canary without a line", Tree{"e2e/canaries/canaries.go": goFile("canaries", "var all = []c{{Name: \"x\"}}\n")}, "lists x, of which"},
+	},
 	"modules build alone as they build together": {
 		{"another Go", Tree{"proto/go.mod": "module " + Prefix + "proto\n\ngo 1.25.0\n"}, "but proto/go.mod says go 1.25.0"},
 		{"a name that is not the folder's", Tree{"proto/go.mod": "module example.org/proto\n\ngo 1.26.8\n"}, "is not called"},

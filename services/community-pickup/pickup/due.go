@@ -52,6 +52,7 @@ func Verdicts() []Verdict {
 const (
 	ReasonVoided        = "voided"
 	ReasonInHospital    = "in-hospital"
+	ReasonNotAdmitted   = "not-admitted"
 	ReasonSpellNotKnown = "spell-not-known"
 	ReasonNoPolicyRow   = "no-policy-row"
 )

@@ -96,6 +96,8 @@ const (
 	SpellDischarged SpellStatus = "discharged"
 	// SpellVoided is an admission that was cancelled: the spell never was.
 	SpellVoided SpellStatus = "voided"
+	// SpellNotAdmitted is an admission that is expected, or a visit to A&E or a clinic.
+	SpellNotAdmitted SpellStatus = "not-admitted"
 )
 
 // Adult says whether the person was 18 or older at discharge. Unknown is treated as adult, and flagged.
@@ -159,7 +161,7 @@ func (in Inputs) Validate() error {
 	var ids []string
 	if s := in.Spell; s != nil {
 		ids = append(ids, s.SpellID)
-		if !slices.Contains([]SpellStatus{SpellInHospital, SpellDischarged, SpellVoided}, s.Status) {
+		if !slices.Contains([]SpellStatus{SpellInHospital, SpellDischarged, SpellVoided, SpellNotAdmitted}, s.Status) {
 			problems = append(problems, fmt.Errorf("spell %s: status %q is unknown: community-pickup may need an upgrade", s.SpellID, s.Status))
 		}
 		if s.Status == SpellDischarged && (s.Discharge == nil || s.Discharge.At.IsZero()) {

@@ -38,6 +38,9 @@ func rule(p Place, in Inputs, resolved *Resolution) (r ruling) {
 	case s.Status == SpellVoided:
 		r.outcome, r.reason, r.text = NotDue, ReasonVoided, "The admission was cancelled."
 		return r
+	case s.Status == SpellNotAdmitted:
+		r.outcome, r.reason, r.text = InHospital, ReasonNotAdmitted, "The person is not admitted, or not yet: no discharge holds."
+		return r
 	case s.Status != SpellDischarged || s.Discharge == nil:
 		r.outcome, r.reason, r.text = InHospital, ReasonInHospital, "The person is in hospital: no discharge holds."
 		return r

@@ -6,7 +6,7 @@
 //	                         ├─> Fact, problems ── appended to its spell ── Fold ──> State: Spell, Person, problems
 //	event ── FromEvent(feed) ┘
 //
-// A Fact is what one message says. A spell is a set of facts, and its state is Fold over the set. Fold sorts facts by when the
+// A Fact is what one message says: of a spell, or of a person and so of each spell of that person. A spell is a set of facts, and its state is Fold over the set. Fold sorts facts by when the
 // hospital recorded them (EVN-2, or MSH-7 where it knows better), so the order and number of arrivals do not matter.
 //
 // # The course of a spell
@@ -16,14 +16,27 @@
 //		discharged ──A13──> in hospital          the discharge is void, its time, method and destination with it
 //		in hospital ──A03──> discharged          again: the number grows
 //		any ──A11──> voided ──A01, A03──> as from nothing, the number goes on counting
+//		(nothing) ──A04, A05──> not admitted ──A01, A06──> in hospital      only expected, or in A&E or a clinic
+//		not admitted ──A38──> voided             if only expected
+//		in hospital ──A07──> in hospital         with a problem: an A03 is missing
 //
 //	  - An A13 cancels the discharge that was recorded before it, never one recorded later. With nothing to cancel it is flagged.
 //	    EVN-6 of a cancel is the time of what it cancels and orders nothing.
 //	  - Recorded at the same moment: by control id, but a cancel waits for what it can cancel. So a discharge, its cancel and the next
 //	    discharge within one minute, of a sender that writes minutes, end as discharged.
+//	  - The class (PV1-2) can make an inpatient of somebody who is not admitted, and never the other way: E stays on inpatients.
+//	  - An A03 is a discharge whatever went before it. Of somebody who was not admitted it is flagged.
+//	  - A leave (A21, A22) and plans (A15, A16, A25, A26) never discharge.
 //	  - An A01 after the discharge does not take it back: only A13 does. It is flagged until the next A03; with another admission time it
 //	    looks like a second stay under the same number, and stays a problem. A discharge time without an A03 is one too.
 //	  - A visit number used for two people holds the first: see identity.differs.
+//
+// # People
+//
+// Facts about a person are about a patient number of one provider. Merges that stand join numbers, in whatever order they are told: see
+// mergedOf. An A45 gives the visit to another person: what was told under other numbers stays true of the visit, and is true of nobody; see
+// movedVisits. What is told of the person apart from the spell, as in an A31, is taken like an A08 of it; after the discharge it is a change
+// since then, unless EVN-6 says otherwise or nothing was told before; see Spell.home.
 //
 // # Values
 //

@@ -14,6 +14,7 @@ type Event struct {
 	EffectiveAt   time.Time
 	VisitNumber   string
 	PatientNumber string
+	PriorNumber   string // of a merge, or of its revocation: the number that is merged into PatientNumber
 	AdmittedAt    time.Time
 	Site, Ward    string
 
@@ -23,6 +24,7 @@ type Event struct {
 	DeathIndicator                   Told[bool]
 
 	DischargedAt        time.Time
+	ExpectedDischarge   time.Time
 	Method, Destination string
 	DestinationPostcode string
 	Involvements        []Involvement
@@ -53,9 +55,11 @@ func FromEvent(feed Feed, e Event) Reading {
 		Kind: e.Kind, ControlID: e.MessageID, Digest: e.Digest,
 		Recorded: e.RecordedAt.UTC(), Effective: moment(e.EffectiveAt).Value,
 		VisitNumber: strings.TrimSpace(e.VisitNumber), PatientNumber: strings.TrimSpace(e.PatientNumber),
-		FamilyName: text(e.FamilyName), GivenName: text(e.GivenName),
+		PriorNumber: strings.TrimSpace(e.PriorNumber),
+		FamilyName:  text(e.FamilyName), GivenName: text(e.GivenName),
 		DiedAt: moment(e.DiedAt), DeathIndicator: e.DeathIndicator,
 		AdmittedAt: moment(e.AdmittedAt), DischargedAt: moment(e.DischargedAt),
+		ExpectedDischarge: moment(e.ExpectedDischarge),
 	}
 	f := &r.fact
 	if e.RecordedAt.IsZero() {
@@ -81,6 +85,9 @@ func FromEvent(feed Feed, e Event) Reading {
 				break
 			}
 		}
+	}
+	if e.Kind == KindCancelPlan {
+		f.ExpectedDischarge = Clear[Moment]()
 	}
 	return r.finish("P")
 }

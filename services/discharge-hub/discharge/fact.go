@@ -2,36 +2,15 @@ package discharge
 
 import "time"
 
-// Kind is what happened, by its HL7 trigger.
-type Kind string
-
-const (
-	KindAdmit           Kind = "A01"
-	KindTransfer        Kind = "A02"
-	KindDischarge       Kind = "A03"
-	KindUpdate          Kind = "A08"
-	KindCancelAdmit     Kind = "A11"
-	KindCancelDischarge Kind = "A13"
-)
-
-// known tells whether the fold understands the kind.
-func (k Kind) known() bool {
-	switch k {
-	case KindAdmit, KindTransfer, KindDischarge, KindUpdate, KindCancelAdmit, KindCancelDischarge:
-		return true
-	}
-	return false
-}
-
 // Fact is what one message says, whichever door it came through, in our words. It is stored as JSON beside the raw message, is
-// never changed, and is all that the fold sees.
+// never changed, and is all that the fold sees. One of a person (Kind.OfPerson) has no spell id: it is about each spell of the person.
 type Fact struct {
 	Feed     string `json:"feed"`
 	Provider string `json:"provider"`
 	Scope    Scope  `json:"scope"`
 	// DataVersion is the version of the feed's mapping that read the message.
 	DataVersion string `json:"data_version"`
-	SpellID     string `json:"spell_id"`
+	SpellID     string `json:"spell_id,omitzero"`
 	Kind        Kind   `json:"kind"`
 	ControlID   string `json:"control_id"` // MSH-10
 	Digest      string `json:"digest"`     // of the raw message
@@ -42,6 +21,7 @@ type Fact struct {
 
 	VisitNumber     string       `json:"visit_number,omitzero"`   // PV1-19
 	PatientNumber   string       `json:"patient_number,omitzero"` // PID-3, the provider's own
+	PriorNumber     string       `json:"prior_number,omitzero"`   // MRG-1, the provider's own: merged into PatientNumber, or whose visit it was
 	NHSNumber       Told[string] `json:"nhs_number,omitzero"`     // valid ones only
 	NHSNumberStatus Told[string] `json:"nhs_number_status,omitzero"`
 	FamilyName      Told[string] `json:"family_name,omitzero"`
@@ -57,6 +37,8 @@ type Fact struct {
 	AdmittedAt          Told[Moment] `json:"admitted_at,omitzero"`   // PV1-44
 	DischargedAt        Told[Moment] `json:"discharged_at,omitzero"` // PV1-45
 	Method              Told[string] `json:"method,omitzero"`
+	Class               Told[string] `json:"class,omitzero"`              // PV1-2, where it is a code
+	ExpectedDischarge   Told[Moment] `json:"expected_discharge,omitzero"` // PV2-9
 	Destination         Told[string] `json:"destination,omitzero"`
 	DeadInText          bool         `json:"dead_in_text,omitzero"` // words of death, or its code, where another code belongs
 	DestinationPostcode Told[string] `json:"destination_postcode,omitzero"`
@@ -67,6 +49,14 @@ type Fact struct {
 	Involvements []Involvement `json:"involvements,omitempty"`
 	// Flags are what is doubtful about this message, by code.
 	Flags []string `json:"flags,omitempty"`
+}
+
+// moment is when the fact took effect as far as is known.
+func (f *Fact) moment() Moment {
+	if !f.Effective.IsZero() {
+		return f.Effective
+	}
+	return Moment{At: f.Recorded}
 }
 
 // flag adds a flag once.

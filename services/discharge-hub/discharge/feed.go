@@ -45,6 +45,12 @@ type Feed struct {
 	Zone    *time.Location
 	Mode    Mode
 	Mapping Mapping
+	// Certificates are the names of the client certificates that may send for it; empty: anybody who reaches the door.
+	Certificates []string
+	// Silence limits how long it may send nothing; nil: what is usual decides.
+	Silence *SilenceLimit
+	// Answers is where the ward's answers go; nil: nowhere.
+	Answers *Answers
 }
 
 // Mapping says what a sender means by fields that systems fill differently.
@@ -74,7 +80,8 @@ type feedFile struct {
 	Scope       Scope    `json:"scope"`
 	TimeZone    string   `json:"time_zone"`
 	Mode        Mode     `json:"mode"`
-	Mapping     struct {
+	doorFile
+	Mapping struct {
 		Version          string            `json:"version"`
 		Method           string            `json:"method"`
 		Destination      string            `json:"destination"`
@@ -170,6 +177,7 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 			Pathways:         c.codes("mapping.pathways", m.Pathways, pathways),
 		},
 	}
+	c.door(&feed, in.doorFile)
 	for _, p := range m.Practices {
 		feed.Mapping.Practices = append(feed.Mapping.Practices, c.path("mapping.practices", p, ""))
 	}

@@ -53,6 +53,12 @@ func TestAFeedsMistakesAreNamedByFileAndField(t *testing.T) {
 		"mapping.methods":      {`"version":"1"`, `"version":"1","methods":{"H":"19"}`},
 		"mapping.destinations": {`"version":"1"`, `"version":"1","destinations":{"H":"1"}`},
 		"mapping.pathways":     {`"version":"1"`, `"version":"1","pathways":{"H":"4"}`},
+		"certificates":         {`"key":"a"`, `"key":"a","certificates":[""]`},
+		"silent.after":         {`"key":"a"`, `"key":"a","silent":{"after":"often"}`},
+		"silent.from":          {`"key":"a"`, `"key":"a","silent":{"after":"45m","from":"7 am"}`},
+		"answers.addr":         {`"key":"a"`, `"key":"a","answers":{"addr":"engine","application":"EPR","facility":"RAJ"}`},
+		"answers.application":  {`"key":"a"`, `"key":"a","answers":{"addr":"engine:2576","facility":"RAJ"}`},
+		"answers.server_name":  {`"key":"a"`, `"key":"a","answers":{"addr":"engine:2576","application":"EPR","facility":"RAJ","server_name":"x"}`},
 		"colour":               {`"key":"a"`, `"key":"a","colour":"red"`},
 	} {
 		_, err := ParseFeed("a.json", []byte(strings.Replace(good, change[0], change[1], 1)))

@@ -21,6 +21,10 @@ var personFlags = []source{
 	{FlagIndicatorUnreadable, func(f *Fact) bool { return f.DeathIndicator.Said }},
 }
 
+func personFlag(flag string) bool {
+	return slices.ContainsFunc(personFlags, func(s source) bool { return s.flag == flag })
+}
+
 var leavingFlags = []source{
 	{FlagSwapped, func(f *Fact) bool { return f.Method.Said && f.Destination.Said }},
 	{FlagMethodUnknown, func(f *Fact) bool { return f.Method.Said }},

@@ -17,31 +17,30 @@ type State struct {
 	Recorded time.Time
 }
 
-// Fold works out a spell from the facts about it. It is a function of their set: no order, duplication or delay of the messages
-// changes the result. All facts must have the same spell id; without facts the state is zero.
+// Fold works out a spell from the facts about it and about its person. It is a function of their set: no order, duplication or delay of the
+// messages changes the result. All facts about a spell must have the same spell id; without any the state is zero. Facts about other
+// people are passed over.
 func Fold(facts []Fact) State {
-	if len(facts) == 0 {
+	by := part(inOrder(facts))
+	all, own, others, numbers := by.spell, by.own, by.others, by.numbers
+	if len(all) == 0 {
 		return State{}
 	}
-	all := inOrder(facts)
-	order, others := ofOnePerson(all)
-	stay := stayOf(order)
-	newest := order[len(order)-1]
+	order := withPerson(own, by.people, numbers)
+	stay := stayOf(own)
+	newest := own[len(own)-1]
 
 	spell := Spell{
 		SpellID: newest.SpellID, Reference: Reference(newest.SpellID), Provider: newest.Provider,
-		Feed: newest.Feed, DataVersion: newest.DataVersion, Scope: scopeOf(order),
-		Status: InHospital, AdmittedAt: stay.admitted.Value.At,
+		Feed: newest.Feed, DataVersion: newest.DataVersion, Scope: scopeOf(own),
+		Status: stay.status(), AdmittedAt: stay.admitted.Value.At, Site: stay.at.site.Value,
 	}
-	state := State{Person: personOf(order), Recorded: newest.Recorded}
+	state := State{Person: personOf(order), Recorded: order[len(order)-1].Recorded}
+	state.Person.PatientNumber, state.Person.Ward = numberOf(own, numbers), stay.at.ward.Value
 	today := Moment{At: newest.Recorded}
 	var flags flagSet
-	switch {
-	case stay.voided:
-		spell.Status = Voided
-	case stay.current != nil:
+	if stay.current != nil {
 		today = stay.current.moment()
-		spell.Status = Discharged
 		spell.Discharge = stay.current.snapshot(stay.number)
 		spell.DestinationPostcodeSector = Sector(stay.current.postcode.Value)
 		flags = append(flags, stay.current.flags...)
@@ -52,9 +51,14 @@ func Fold(facts []Fact) State {
 			flags = append(flags, DischargeBeforeStay)
 		}
 	}
-	spell.place(order)
+	if !slices.ContainsFunc(own, func(f *Fact) bool { return f.Kind != KindMoveVisit }) {
+		spell.Status = NotAdmitted // whose visit it is says nothing of where the person is
+	}
+	if spell.Status == InHospital && stay.expected.HasValue() {
+		spell.ExpectedDischargeOn = stay.expected.Value.Date()
+	}
 	spell.home(order, stay.current)
-	spell.involve(order)
+	spell.involve(own)
 	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
 
 	deathFacts := deathFactsOf(order, stay.current)
@@ -64,6 +68,8 @@ func Fold(facts []Fact) State {
 		person = person.after(f, personFlags)
 	}
 	flags = append(flags, person...)
+	renumbered := slices.ContainsFunc(own, func(f *Fact) bool { return slices.Contains(f.Flags, VisitNumberChanged) })
+	deleted := !stay.voided && isDeleted(order)
 	for _, raised := range []struct {
 		flag string
 		on   bool
@@ -71,6 +77,11 @@ func Fold(facts []Fact) State {
 		{FlagCancelWithoutDischarge, stay.cancelled},
 		{FlagAdmittedAfterDischarge, stay.readmit || stay.second},
 		{FlagTimeWithoutDischarge, stay.stray},
+		{FlagNotAdmitted, stay.current != nil && stay.visiting && !stay.inpatient},
+		{FlagOnLeave, stay.away},
+		{BecameOutpatient, stay.became},
+		{VisitNumberChanged, renumbered},
+		{PersonDeleted, deleted},
 		{FlagControlIDReused, controlIDReused(all)},
 		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
 		{VisitNumberReused, len(others) > 0},
@@ -94,7 +105,10 @@ func Fold(facts []Fact) State {
 	for _, found := range []struct {
 		problem Problem
 		stands  bool
-	}{{contradictoryDeath, spell.Death == DeathContradictory}, {timeWithoutDischarge, stay.stray}, {cancelWithoutDischarge, stay.cancelled}, {secondStay, stay.second}} {
+	}{
+		{contradictoryDeath, spell.Death == DeathContradictory}, {timeWithoutDischarge, stay.stray}, {cancelWithoutDischarge, stay.cancelled},
+		{secondStay, stay.second}, {becameOutpatient, stay.became}, {visitNumberChanged, renumbered}, {personDeleted, deleted},
+	} {
 		if found.stands {
 			state.Problems = append(state.Problems, found.problem)
 		}
@@ -135,25 +149,29 @@ func deathFactsOf(order []*Fact, current *leaving) DeathFacts {
 	return d
 }
 
-// place takes over the site as last told.
-func (s *Spell) place(order []*Fact) {
-	var site Told[string]
-	for _, f := range order {
-		site = site.then(f.Site)
-	}
-	s.Site = site.Value
-}
-
-// home takes over practice and home, as they were at the discharge and as they are told to be after it. An update that tells when
-// it took effect (EVN-6) later than the discharge is a change since; without EVN-6 it corrects what was true at the discharge.
+// home takes over practice and home, as they were at the discharge and as they are told to be after it. An update of the spell that tells
+// when it took effect (EVN-6) later than the discharge is a change since; without EVN-6 it corrects what was true at the discharge. What is
+// told of the person, and not of the spell, took effect when it was recorded unless it says otherwise; where nothing else was told it is the
+// best that is known of the discharge too.
 func (s *Spell) home(order []*Fact, current *leaving) {
 	var practice, postcode, practiceLater, postcodeLater Told[string]
 	for _, f := range order {
-		if current != nil && f.Kind == KindUpdate && !f.Effective.IsZero() && f.Effective.After(current.moment()) {
-			practiceLater, postcodeLater = practiceLater.then(f.Practice), postcodeLater.then(f.Postcode)
-			continue
+		since, guessed := false, false
+		if current != nil && f.Kind.OfPerson() {
+			guessed = f.Effective.IsZero()
+			since = f.moment().After(current.moment())
+		} else if current != nil && f.Kind == KindUpdate {
+			since = !f.Effective.IsZero() && f.Effective.After(current.moment())
 		}
-		practice, postcode = practice.then(f.Practice), postcode.then(f.Postcode)
+		tell := func(now, later *Told[string], said Told[string]) {
+			if since && !(guessed && !now.Said) {
+				*later = later.then(said)
+			} else {
+				*now = now.then(said)
+			}
+		}
+		tell(&practice, &practiceLater, f.Practice)
+		tell(&postcode, &postcodeLater, f.Postcode)
 	}
 	s.PracticeCode, s.HomePostcodeSector = practice.Value, Sector(postcode.Value)
 	s.NoFixedAbode = postcode.Value == noFixedAbode

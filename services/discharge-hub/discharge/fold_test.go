@@ -386,3 +386,25 @@ func TestNoFactsFoldToNothing(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestExpectedDischarge(t *testing.T) {
+	admitted := adt("A01", "1", day+"0900", "PV2-9", "20260905")
+	for _, c := range []struct {
+		name     string
+		messages [][]byte
+		want     string
+	}{
+		{"told", [][]byte{admitted}, "2026-09-05"},
+		{"told with a time", [][]byte{adt("A08", "1", day+"0900", "PV2-9", "202609052330")}, "2026-09-05"},
+		{"changed", [][]byte{admitted, adt("A08", "2", day+"1000", "PV2-9", "20260907")}, "2026-09-07"},
+		{"silence changes nothing", [][]byte{admitted, adt("A02", "2", day+"1000")}, "2026-09-05"},
+		{"deleted", [][]byte{admitted, adt("A08", "2", day+"1000", "PV2-9", `""`)}, ""},
+		{"unreadable", [][]byte{admitted, adt("A08", "2", day+"1000", "PV2-9", "next week")}, "2026-09-05"},
+		{"left", [][]byte{admitted, discharge("3", day+"1430")}, ""},
+		{"the discharge cancelled", [][]byte{admitted, discharge("3", day+"1430"), adt("A13", "4", day+"1500")}, "2026-09-05"},
+	} {
+		if got := folded(t, c.messages...).Spell.ExpectedDischargeOn; got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

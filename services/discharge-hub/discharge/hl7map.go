@@ -10,9 +10,11 @@ import (
 
 // Reading is what became of one message.
 type Reading struct {
-	// Fact is to be appended to its spell if Usable.
+	// Fact is to be appended to its spell, or to what is told of its person, if Usable.
 	Fact   Fact
 	Usable bool
+	// Also are the other facts of a message about several visits or people (A17, A45, merges). All are usable.
+	Also []Fact
 	// NotHandled names a message that says nothing to us, such as `ADT^A28` or `ORU^R01`. It is stored, and no exception.
 	NotHandled string
 	// Problems are what a person has to look at. A message that is neither usable nor unhandled has at least one.
@@ -36,18 +38,59 @@ func FromHL7(feed Feed, raw []byte) (Reading, error) {
 		return Reading{Problems: []Problem{{NoMessageType, "MSH-9", "no message type, or no trigger here and none in EVN-1",
 			"Find out what happened and record it by hand, and ask the sender for MSH-9"}}}, nil
 	}
-	if m.Header.Type != "ADT" || !Kind(trigger).known() {
+	if m.Header.Type != "ADT" || !Kind(trigger).known() || Kind(trigger) == KindRevokeMerge {
 		return Reading{NotHandled: strings.TrimSuffix(m.Header.Type+"^"+trigger, "^")}, nil
 	}
-	r := reader{feed: feed, m: m}
-	r.fact = Fact{
-		Feed: feed.Key, Provider: feed.Provider, Scope: feed.Scope, DataVersion: feed.Mapping.Version,
-		Kind: Kind(trigger), ControlID: m.Header.ControlID, Digest: Digest(raw),
+	var all Reading
+	for _, group := range groupsOf(Kind(trigger), m) {
+		r := reader{feed: feed, m: group}
+		r.fact = Fact{
+			Feed: feed.Key, Provider: feed.Provider, Scope: feed.Scope, DataVersion: feed.Mapping.Version,
+			Kind: Kind(trigger), ControlID: m.Header.ControlID, Digest: Digest(raw),
+		}
+		r.readTimes()
+		r.readPerson()
+		r.readMerge()
+		r.readStay()
+		all = all.with(r.finish(strings.ToUpper(m.Header.ProcessingID)))
 	}
-	r.readTimes()
-	r.readPerson()
-	r.readStay()
-	return r.finish(strings.ToUpper(m.Header.ProcessingID)), nil
+	return all, nil
+}
+
+// groupsOf cuts a message into parts of which each becomes a fact: the two people whose beds are swapped, every visit that is moved, every
+// number that is merged away.
+func groupsOf(kind Kind, m *hl7.Message) []*hl7.Message {
+	switch {
+	case kind == KindSwapBeds:
+		return m.Groups("PID")
+	case kind == KindMoveVisit:
+		return m.Groups("MRG")
+	case kind.Merges():
+		var groups []*hl7.Message
+		for _, person := range m.Groups("PID") {
+			groups = append(groups, person.Groups("MRG")...)
+		}
+		return groups
+	}
+	return []*hl7.Message{m}
+}
+
+// with adds what another part of the same message says.
+func (a Reading) with(b Reading) Reading {
+	a.Problems = append(a.Problems, b.Problems...)
+	switch {
+	case b.Usable && !a.Usable:
+		a.Fact, a.Usable = b.Fact, true
+	case b.Usable && (b.Fact.Kind.OfPerson() || b.Fact.SpellID != a.Fact.SpellID):
+		a.Also = append(a.Also, b.Fact)
+	case !a.Usable:
+		a.Fact, a.NotHandled = b.Fact, b.NotHandled
+	}
+	if a.Usable || len(a.Problems) > 0 {
+		a.NotHandled = ""
+	}
+	a.Also = append(a.Also, b.Also...)
+	return a
 }
 
 // reader collects what a message says.
@@ -56,6 +99,8 @@ type reader struct {
 	m        *hl7.Message
 	fact     Fact
 	problems []Problem
+	// priorVisit is the number that the visit had before.
+	priorVisit string
 }
 
 func (r *reader) problem(kind, where, found, do string) {
@@ -115,6 +160,25 @@ func (r *reader) readTimes() {
 	}
 }
 
+// readExpectedDischarge reads PV2-9, or EVN-3 of a planned discharge, which an A25 takes back. It is a guess that changes every day: one
+// that can't be read says nothing and is nobody's trouble.
+func (r *reader) readExpectedDischarge() {
+	t := told(r.m.Field("PV2", 9))
+	switch {
+	case r.fact.Kind == KindCancelPlan:
+		t = Clear[string]()
+	case r.fact.Kind == KindPlanDischarge && !t.Said:
+		t = told(r.m.Field("EVN", 3))
+	}
+	if !t.HasValue() {
+		r.fact.ExpectedDischarge = Told[Moment]{Said: t.Said, Cleared: t.Cleared}
+		return
+	}
+	if at, ok := r.time(t.Value); ok && at.Precision >= hl7.Day {
+		r.fact.ExpectedDischarge = Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day})
+	}
+}
+
 // recorded returns EVN-2, made more exact by a finer MSH-7: the moment within the minute, hour or day of EVN-2 that is nearest to MSH-7.
 // So a discharge comes behind the same day's admission, and a cancel behind the discharge that was sent in the same minute.
 //
@@ -154,7 +218,14 @@ func (r *reader) end(t hl7.Time) time.Time {
 
 func (r *reader) readPerson() {
 	f, pid := &r.fact, r.m.Segment("PID")
-	r.readNumbers(pid.Field(3))
+	if pid.Field(3).Null() {
+		f.NHSNumber = Clear[string]()
+	}
+	nhs, own := r.numbersIn(pid.Field(3))
+	for _, number := range nhs {
+		f.tellNHSNumber(number)
+	}
+	f.PatientNumber = own
 	f.NHSNumberStatus = told(pid.Field(32))
 	f.FamilyName, f.GivenName = told(pid.Field(5, 1)), told(pid.Field(5, 2))
 	f.tellBirthDate(told(pid.Field(7)))
@@ -184,22 +255,18 @@ func (r *reader) readTimeOfDeath(t Told[string]) {
 	}
 }
 
-// readNumbers reads PID-3: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR.
-func (r *reader) readNumbers(ids hl7.Field) {
-	f := &r.fact
-	if ids.Null() {
-		f.NHSNumber = Clear[string]()
-	}
+// numbersIn reads PID-3 and MRG-1: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR.
+func (r *reader) numbersIn(ids hl7.Field) (nhs []Told[string], number string) {
 	own := 0 // how surely the patient number found so far is the provider's own
 	for id := range ids.Repetitions() {
-		number, authority, kind := told(id.Component(1)), id.Component(4).Text(), id.Component(5).Text()
+		told, authority, kind := told(id.Component(1)), id.Component(4).Text(), id.Component(5).Text()
 		if authority == "NHS" || kind == "NH" || kind == "NHS" {
-			f.tellNHSNumber(number)
+			nhs = append(nhs, told)
 			continue
 		}
 		sure := 0
 		switch {
-		case !number.HasValue() || kind != "PI" && kind != "MR" && kind != "":
+		case !told.HasValue() || kind != "PI" && kind != "MR" && kind != "":
 		case authority == r.feed.Mapping.PatientAuthority && kind != "":
 			sure = 5
 		case authority == r.feed.Mapping.PatientAuthority:
@@ -212,9 +279,10 @@ func (r *reader) readNumbers(ids hl7.Field) {
 			sure = 1
 		}
 		if sure > own {
-			own, f.PatientNumber = sure, number.Value
+			own, number = sure, told.Value
 		}
 	}
+	return nhs, number
 }
 
 // readAddress reads the home postcode from PID-11: the repetition of type H, else the first that has one and is not marked bad.
@@ -270,6 +338,8 @@ func (r *reader) readPractice() {
 func (r *reader) readStay() {
 	f, pv1 := &r.fact, r.m.Segment("PV1")
 	f.VisitNumber = told(pv1.Field(19, 1)).Value
+	f.tellClass(told(pv1.Field(2)))
+	r.readExpectedDischarge()
 	f.tellWard(told(pv1.Field(3, 1)))
 	if site := told(pv1.Field(3, 4)); site.HasValue() && odsCode(site.Value) {
 		f.Site = site
@@ -278,32 +348,6 @@ func (r *reader) readStay() {
 	if r.feed.Mapping.Pathway.Segment != "" {
 		f.tellPathway(r.feed.Mapping, told(r.m.At(r.feed.Mapping.Pathway)))
 	}
-}
-
-// finish checks the fact as a whole and decides whether it can be used.
-func (r *reader) finish(processing string) Reading {
-	f := &r.fact
-	if f.Kind == KindDischarge || f.Kind == KindUpdate {
-		r.checkDischargeTime()
-	}
-	f.SpellID = SpellID(f.Provider, f.VisitNumber, f.PatientNumber, f.AdmittedAt.Value.At)
-	usable := true
-	if f.SpellID == "" {
-		usable = false
-		r.problem(NoSpellKey, "PV1-19", "no visit number, and not both a local patient number (PID-3) and an admission time (PV1-44)",
-			"Find the person in the hospital's system, record the discharge by hand, and ask the sender for PV1-19")
-	}
-	if f.Recorded.IsZero() {
-		usable = false
-		r.problem(NoTime, "EVN-2", "no time in EVN-2, MSH-7, EVN-6, PV1-45 or PV1-44 can be read",
-			"Find out when it happened, record it by hand, and ask the sender for EVN-2")
-	}
-	if (processing == "T" || processing == "D") && r.feed.Mode == Live {
-		usable = false
-		r.problem(TestMessageOnLive, "MSH-11", "a test message ("+processing+") on a live feed",
-			"If the person is real, ask the sender to send P and replay the message; otherwise close this")
-	}
-	return Reading{Fact: *f, Usable: usable, Problems: r.problems}
 }
 
 // checkDischargeTime tells what is wrong with the time of a discharge. One that is more than a day in the future of its own record

@@ -32,9 +32,11 @@ func TestSampleMessageReadsAsItIsMeant(t *testing.T) {
 		VisitNumber: "SPELL0001", PatientNumber: "1234567", NHSNumber: Tell("9990000026"),
 		FamilyName: Tell("TESTER"), GivenName: Tell("Ada"), BirthDate: Tell("1941-03-12"), Postcode: Tell("RM17 5AA"),
 		Practice: Tell("F81155"), DeathIndicator: Tell(false),
-		AdmittedAt:   Tell(Moment{At: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC)}),
-		DischargedAt: Tell(Moment{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)}),
-		Method:       Tell("1"), Destination: Tell("19"), Site: Tell("RAJ12"), Ward: Tell("ELM"),
+		AdmittedAt:        Tell(Moment{At: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC)}),
+		DischargedAt:      Tell(Moment{At: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)}),
+		Class:             Tell("I"),
+		ExpectedDischarge: Tell(Moment{At: time.Date(2026, 9, 1, 23, 0, 0, 0, time.UTC), DayOnly: true}),
+		Method:            Tell("1"), Destination: Tell("19"), Site: Tell("RAJ12"), Ward: Tell("ELM"),
 	}
 	if diff := cmp.Diff(Reading{Fact: want, Usable: true}, r); diff != "" {
 		t.Error(diff)
@@ -91,7 +93,7 @@ func kinds(problems []Problem) []string {
 }
 
 func TestOtherMessagesAreNamedAndNoProblem(t *testing.T) {
-	for what, want := range map[string]string{"ADT^A28": "ADT^A28", "ADT^A40": "ADT^A40", "ORU^R01": "ORU^R01", "ADT^A12": "ADT^A12", "MFN^M02": "MFN^M02"} {
+	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A42": "ADT^A42", "ORU^R01": "ORU^R01", "ADT^revoke-merge": "ADT^revoke-merge", "MFN^M02": "MFN^M02"} {
 		r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", what))
 		if r.NotHandled != want || r.Usable || len(r.Problems) > 0 {
 			t.Errorf("%s: %+v", what, r)

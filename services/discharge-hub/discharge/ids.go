@@ -30,9 +30,23 @@ func SpellID(provider, visit, patientNumber string, admitted time.Time) string {
 	return uuid.NewSHA1(namespace, []byte(key)).String()
 }
 
-// StayKey is the same for messages about one person's stay, whatever visit number they carry: the id that the spell would have without one.
-// It is empty where patient number or admission time is not told.
-func StayKey(f Fact) string { return SpellID(f.Provider, "", f.PatientNumber, f.AdmittedAt.Value.At) }
+// StayKeys are the same for messages about one person's stay, whatever visit number they carry: the id that the spell would have without
+// one, under each number that is merged with the person's by what is told of people. There is none where patient number or admission time is
+// not told.
+func StayKeys(f Fact, people []Fact) []string {
+	if f.PatientNumber == "" || f.AdmittedAt.Value.IsZero() {
+		return nil
+	}
+	numbers := []string{f.PatientNumber}
+	if len(people) > 0 {
+		numbers = mergedOf(peopleOf(f.Provider, inOrder(people))).all(f.PatientNumber)
+	}
+	keys := make([]string, len(numbers))
+	for i, number := range numbers {
+		keys[i] = SpellID(f.Provider, "", number, f.AdmittedAt.Value.At)
+	}
+	return keys
+}
 
 // SameStay is the problem of a spell whose stay another spell has too: two tasks for one person, who would be visited twice.
 func SameStay(other string) Problem {

@@ -39,8 +39,12 @@ func (h Held) Meanwhile() (Spell, bool) {
 		return s, true
 	}
 	told := Fold(newer).Spell
-	if s.Status == InHospital && told.Status == Discharged {
+	if (s.Status == InHospital || s.Status == NotAdmitted) && told.Status == Discharged {
 		s.Status, s.Discharge, s.DestinationPostcodeSector = told.Status, told.Discharge, told.DestinationPostcodeSector
+		s.ExpectedDischargeOn = ""
+	}
+	if s.Status == InHospital && told.ExpectedDischargeOn != "" {
+		s.ExpectedDischargeOn = told.ExpectedDischargeOn
 	}
 	for _, i := range told.Involvements {
 		if !slices.Contains(s.Involvements, i) {

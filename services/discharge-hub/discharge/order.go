@@ -13,17 +13,26 @@ func inOrder(facts []Fact) []*Fact {
 	for i := range facts {
 		order[i] = &facts[i]
 	}
+	return sorted(order)
+}
+
+func sorted(order []*Fact) []*Fact {
 	slices.SortFunc(order, func(a, b *Fact) int {
 		return cmp.Or(
 			a.Recorded.Compare(b.Recorded),
 			cmp.Compare(len(a.ControlID), len(b.ControlID)),
 			cmp.Compare(a.ControlID, b.ControlID),
 			cmp.Compare(a.Digest, b.Digest),
+			cmp.Compare(a.PatientNumber, b.PatientNumber),
+			cmp.Compare(a.PriorNumber, b.PriorNumber),
 			cmp.Compare(a.DataVersion, b.DataVersion),
 			cmp.Compare(a.Feed, b.Feed),
 		)
 	})
-	return slices.CompactFunc(order, func(a, b *Fact) bool { return a.Digest == b.Digest })
+	return slices.CompactFunc(order, func(a, b *Fact) bool {
+		// One message may merge several people.
+		return a.Digest == b.Digest && (!a.Kind.OfPerson() || a.PatientNumber == b.PatientNumber && a.PriorNumber == b.PriorNumber)
+	})
 }
 
 // controlIDReused tells whether one sender used a control id for messages with different bytes, as after a counter's reset.

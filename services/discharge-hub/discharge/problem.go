@@ -18,6 +18,11 @@ const (
 	VisitNumberReused    = "visit-number-reused"
 	ContradictoryDeath   = "death-contradictory"
 	TwoKeysOneStay       = "two-keys-for-one-stay"
+	MergeWithItself      = "merge-with-itself"
+	NoPatientNumber      = "no-patient-number"
+	BecameOutpatient     = "became-outpatient-without-discharge"
+	VisitNumberChanged   = "visit-number-changed"
+	PersonDeleted        = "person-deleted"
 )
 
 // Flags that say what is doubtful about a spell. A problem's kind is used as a flag too where the doubt stays in the snapshot.
@@ -38,6 +43,8 @@ const (
 	FlagAdmittedAfterDischarge = "admission-after-discharge"
 	FlagTimeWithoutDischarge   = "discharge-time-without-discharge"
 	FlagControlIDReused        = "control-id-reused"
+	FlagNotAdmitted            = "not-admitted"
+	FlagOnLeave                = "on-leave"
 )
 
 // Problem is something in a message or a spell that a person has to look at. It repeats nothing that identifies a patient.
@@ -61,6 +68,12 @@ var (
 		"Ask the ward whether the person is in hospital, and the sender for the discharge that was cancelled, or whether another spell was meant"}
 	secondStay = Problem{FlagAdmittedAfterDischarge, "PV1-44", "an admission at another time is recorded after the discharge: two stays seem to share this visit number",
 		"Ask the ward whether the person came back; if so, see that both discharges are followed up, and ask the sender for a visit number for each stay"}
+	becameOutpatient = Problem{BecameOutpatient, "EVN-1", "the inpatient stay became an outpatient's visit (A07), and no discharge (A03) is told",
+		"Ask the ward whether the person has left; if so, record the discharge by hand"}
+	visitNumberChanged = Problem{VisitNumberChanged, "MRG-5", "the hospital gave this visit another number (PV1-19); what comes under that is another spell here",
+		"See that a discharge under the new number is followed up as this one's, and record there what is known here: referral, pathway, package"}
+	personDeleted = Problem{PersonDeleted, "PID-3", "the hospital deleted the person's record (A29) and has told nothing of the person since",
+		"Ask the hospital under which number the person is kept, and for the merge (A40); the handover goes on as it is"}
 )
 
 // FactsMissing is the exception of a spell that consumers knew better than the hub's restored database.
@@ -68,10 +81,10 @@ var FactsMissing = Problem{"facts-missing-after-restore", "database", "it was re
 	"The newer state stands; see that the hospital's messages of that time are sent again, then let operations run `discharge-hub replayed`"}
 
 // SpellProblems lists the kinds that Fold may tell of a spell as a whole, once each, as long as they stand: an exception of one of these
-// kinds is settled when the fold does not tell it any more. VisitNumberReused is not among them, because it is told of each message
-// that is left out.
+// kinds is settled when the fold does not tell it any more. VisitNumberReused is told of each message that is left out.
 func SpellProblems() []string {
-	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge}
+	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge, BecameOutpatient,
+		VisitNumberChanged, PersonDeleted, VisitNumberReused}
 }
 
 // String is the detail of an exception.

@@ -20,6 +20,8 @@ type Status string
 const (
 	InHospital Status = "in-hospital"
 	Discharged Status = "discharged"
+	// NotAdmitted is a visit that is no stay: an admission that is expected, or somebody in A&E or a clinic.
+	NotAdmitted Status = "not-admitted"
 	// Voided says that the admission was cancelled: the spell never was.
 	Voided Status = "voided"
 )
@@ -79,8 +81,10 @@ type Spell struct {
 	Death                     Death
 	Involvements              []Involvement
 	Pathway                   string // "0" to "3", empty when not told
-	Flags                     []string
-	DataVersion               string
+	// ExpectedDischargeOn is the calendar date in London, YYYY-MM-DD, on which the hospital expects the person to leave, while they are there.
+	ExpectedDischargeOn string
+	Flags               []string
+	DataVersion         string
 }
 
 // Discharge is the end of a spell that holds now.

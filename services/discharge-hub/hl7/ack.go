@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// AckCode is MSA-1 in HL7's original acknowledgement mode (table 0008).
+// AckCode is MSA-1 (table 0008): two letters, of which the first tells the acknowledgement mode.
 type AckCode string
 
+// The codes of the original mode.
 const (
 	// Accept: we have it safe; do not send it again.
 	Accept AckCode = "AA"
@@ -16,6 +17,41 @@ const (
 	// Reject: we will not take it however often it is sent; a person must change something.
 	Reject AckCode = "AR"
 )
+
+// The codes of the enhanced mode, in which a sender says by MSH-15 and MSH-16 what it wants to hear.
+const (
+	CommitAccept AckCode = "CA"
+	CommitError  AckCode = "CE"
+	CommitReject AckCode = "CR"
+)
+
+// For returns the code as the sender of that header expects it, and whether it expects an answer at all (HL7 v2.4 chapter 2.12). Without
+// MSH-15 and MSH-16 that is the original mode. MSH-15 asks for a commit acknowledgement: CA, CE or CR. Where it asks for none and MSH-16
+// asks for an application acknowledgement, that is AA, AE or AR. A message gets one answer, never both: its content is judged later.
+func (c AckCode) For(h Header) (AckCode, bool) {
+	switch {
+	case h.AcceptAck == "" && h.ApplicationAck == "":
+		return c, true
+	case c.wanted(h.AcceptAck):
+		return "C" + c[1:], true
+	}
+	return c, c.wanted(h.ApplicationAck)
+}
+
+// wanted reads a condition of table 0155. A condition that is none is taken for `AL`: too many answers harm less than too few.
+func (c AckCode) wanted(condition string) bool {
+	switch condition {
+	case "", "NE":
+		return false
+	case "ER":
+		return !c.accepts()
+	case "SU":
+		return c.accepts()
+	}
+	return true
+}
+
+func (c AckCode) accepts() bool { return c == Accept || c == CommitAccept }
 
 // Condition is an error code of HL7 table 0357, told in ERR beside the text.
 type Condition string
@@ -88,7 +124,7 @@ func (a Ack) To(h Header) []byte {
 		h.raw.receivingApplication, h.raw.receivingFacility, h.raw.sendingApplication, h.raw.sendingFacility,
 		FormatTime(a.At), "", kind, escape(a.ControlID), processing, version)
 	text := escape(a.Text)
-	if a.Code == Accept {
+	if a.Code.accepts() {
 		if text == "" {
 			line("MSA", string(a.Code), h.raw.controlID)
 		} else {

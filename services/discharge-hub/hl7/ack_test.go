@@ -37,3 +37,37 @@ func TestAcknowledgements(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSenderSaysByMSH15And16WhatItWantsToHear(t *testing.T) {
+	for _, c := range []struct{ accept, application, whenAccepted, whenNot, whenRejected string }{
+		{"", "", "AA", "AE", "AR"},
+		{"AL", "", "CA", "CE", "CR"},
+		{"AL", "NE", "CA", "CE", "CR"},
+		{"AL", "AL", "CA", "CE", "CR"},
+		{"NE", "NE", "", "", ""},
+		{"NE", "", "", "", ""},
+		{"", "NE", "", "", ""},
+		{"NE", "AL", "AA", "AE", "AR"},
+		{"", "AL", "AA", "AE", "AR"},
+		{"ER", "", "", "CE", "CR"},
+		{"ER", "AL", "AA", "CE", "CR"},
+		{"SU", "", "CA", "", ""},
+		{"SU", "ER", "CA", "AE", "AR"},
+		{"yes", "", "CA", "CE", "CR"},
+	} {
+		h, err := ParseHeader([]byte("MSH|^~\\&|A|B|C|D|2026||ADT^A03|7|P|2.4|||" + c.accept + "|" + c.application))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for code, want := range map[AckCode]string{Accept: c.whenAccepted, Error: c.whenNot, Reject: c.whenRejected} {
+			if got, wanted := code.For(h); wanted != (want != "") || wanted && string(got) != want {
+				t.Errorf("MSH-15 %q, MSH-16 %q: %s is told as %s, %v; want %q", c.accept, c.application, code, got, wanted, want)
+			}
+		}
+	}
+	h, _ := ParseHeader([]byte("MSH|^~\\&|A|B|C|D|2026||ADT^A03|7|P|2.4|||AL|NE"))
+	want := "MSH|^~\\&|C|D|A|B|20260902143006+0100||ACK^A03^ACK|A1|P|2.4\rMSA|CA|7\r"
+	if diff := cmp.Diff(want, string(Ack{Code: CommitAccept, At: ackTime(), ControlID: "A1"}.To(h))); diff != "" {
+		t.Error(diff)
+	}
+}

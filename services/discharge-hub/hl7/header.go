@@ -39,6 +39,8 @@ type Header struct {
 	ControlID            string // MSH-10
 	ProcessingID         string // MSH-11.1: P production, T training, D debugging
 	Version              string // MSH-12.1
+	AcceptAck            string // MSH-15: when the sender wants to hear that we have it (HL7 table 0155); see AckCode.For
+	ApplicationAck       string // MSH-16: when it wants to hear what came of it
 	CharacterSet         string // MSH-18
 
 	raw rawHeader
@@ -95,12 +97,16 @@ func headerOf(line string) (Header, error) {
 	h.Type = text(f[9])
 	h.Trigger = text(nth(f[9], d.Component, 2))
 	h.ControlID, h.ProcessingID, h.Version, h.CharacterSet = text(f[10]), text(f[11]), text(f[12]), text(f[18])
+	h.AcceptAck, h.ApplicationAck = text(f[15]), text(f[16])
 	h.raw = rawHeader{f[3], f[4], f[5], f[6], f[10], f[11], f[12]}
 	return h, nil
 }
 
 // delimitersOf reads MSH-1 and MSH-2. Senders that leave the last characters of MSH-2 out get the standard ones.
 func delimitersOf(line string) (Delimiters, error) {
+	if len(line) >= 3 && (line[:3] == "FHS" || line[:3] == "BHS") {
+		return Delimiters{}, errors.New("this is a batch (" + line[:3] + "); batches are not taken, send each message in a frame of its own")
+	}
 	if len(line) < 4 || line[:3] != "MSH" {
 		return Delimiters{}, errors.New("message does not begin with an MSH segment; send HL7 v2 in ER7 (pipe) encoding")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -115,6 +116,28 @@ func (m *Message) Segments(name string) iter.Seq[Segment] {
 			}
 		}
 	}
+}
+
+// Groups cuts a message that tells the same of several people or visits: each group begins with a segment of that name and has before it what
+// stands before the first. Without such a segment the message is its only group.
+func (m *Message) Groups(name string) []*Message {
+	var groups []*Message
+	var before []Segment
+	for i, s := range m.segments {
+		switch {
+		case strings.HasPrefix(s.text, name):
+			groups = append(groups, &Message{Header: m.Header, segments: append(slices.Clip(before), s)})
+		case len(groups) == 0:
+			before = m.segments[:i+1]
+		default:
+			last := groups[len(groups)-1]
+			last.segments = append(last.segments, s)
+		}
+	}
+	if len(groups) == 0 {
+		return []*Message{m}
+	}
+	return groups
 }
 
 // Field returns a field of the first segment of that name: m.Field("PV1", 19) is PV1-19, m.Field("PV1", 19, 1) its first

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 // The bytes of the Minimal Lower Layer Protocol (HL7 v2 implementation guide, appendix C): a frame is VT message FS CR.
@@ -22,10 +23,42 @@ const (
 // it is dropped, for it gets no answer and is sent again. A VT that no MSH follows is a character in a text, such as a word
 // processor's line break.
 type Reader struct {
+	// Begun, if set, is called when a frame begins, before the rest of it is waited for.
+	Begun func()
+	// Budget, if set, is shared with other readers: what they hold of large frames together.
+	Budget *Budget
+
 	in    *bufio.Reader
 	limit int
 	frame []byte
+	held  int64 // of the budget
 }
+
+// Budget bounds what many readers hold of large frames at one time, so that many large messages at once cannot exhaust the memory.
+type Budget struct{ free atomic.Int64 }
+
+// NewBudget returns a budget of so many bytes.
+func NewBudget(bytes int64) *Budget {
+	b := &Budget{}
+	b.free.Store(bytes)
+	return b
+}
+
+func (b *Budget) take(n int64) bool {
+	if b.free.Add(-n) < 0 {
+		b.free.Add(n)
+		return false
+	}
+	return true
+}
+
+// ErrBusy says that a frame was not kept because others hold the whole budget: the same message may be taken a moment later.
+var ErrBusy = errors.New("too many large messages are on their way at this moment")
+
+const (
+	smallFrame = 64 << 10 // what a reader may hold outside of the budget
+	budgetStep = 256 << 10
+)
 
 // messageStart is what every message begins with.
 const messageStart = "MSH"
@@ -41,11 +74,15 @@ func NewReader(in io.Reader, limit int) *Reader {
 // Next returns the next message without its frame. The bytes stay valid until the following call.
 //
 // io.EOF is the end of the connection between frames, io.ErrUnexpectedEOF within one. ErrTooLarge comes with the beginning of the
-// message, so that it can be refused by its control id; its rest has been skipped, and Next can be called again.
+// message, so that it can be refused by its control id; its rest has been skipped, and Next can be called again. So does ErrBusy.
 func (r *Reader) Next() ([]byte, error) {
+	r.Release()
 	for {
 		if err := r.skipTo(startBlock); err != nil {
 			return nil, err
+		}
+		if r.Begun != nil {
+			r.Begun()
 		}
 		frame, err := r.readTo(endBlock)
 		frame = bytes.TrimLeft(frame, "\x0b \t\r\n")
@@ -53,6 +90,31 @@ func (r *Reader) Next() ([]byte, error) {
 			return frame, err
 		}
 	}
+}
+
+// Release gives back what the last frame holds; its bytes are not valid any more.
+func (r *Reader) Release() {
+	if cap(r.frame) > smallFrame {
+		r.frame = nil
+	}
+	if r.Budget != nil {
+		r.Budget.free.Add(r.held)
+	}
+	r.held = 0
+}
+
+// room tells whether a frame may grow to that size.
+func (r *Reader) room(size int) bool {
+	if r.Budget == nil {
+		return true
+	}
+	for int64(size) > smallFrame+r.held {
+		if !r.Budget.take(budgetStep) {
+			return false
+		}
+		r.held += budgetStep
+	}
+	return true
 }
 
 func (r *Reader) skipTo(b byte) error {
@@ -67,15 +129,19 @@ func (r *Reader) skipTo(b byte) error {
 func (r *Reader) readTo(b byte) ([]byte, error) {
 	r.frame = r.frame[:0]
 	size := 0
+	busy := false
 	var anew restart
 	for {
 		part, err := r.in.ReadSlice(b)
 		if behind := anew.in(part); behind > 0 {
 			r.frame = append(r.frame[:0], messageStart...)
-			size, part = len(messageStart), part[behind:]
+			size, part, busy = len(messageStart), part[behind:], false
 		}
 		size += len(part)
-		r.frame = append(r.frame, part[:min(len(part), max(0, r.limit+1-len(r.frame)))]...)
+		keep := min(len(part), max(0, r.limit+1-len(r.frame)))
+		if busy = busy || !r.room(len(r.frame)+keep); !busy {
+			r.frame = append(r.frame, part[:keep]...)
+		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
@@ -84,7 +150,9 @@ func (r *Reader) readTo(b byte) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case size-1 > r.limit:
-			return r.frame[:r.limit], fmt.Errorf("%w: %d bytes in one frame, at most %d are read", ErrTooLarge, size-1, r.limit)
+			return r.frame[:min(len(r.frame), r.limit)], fmt.Errorf("%w: %d bytes in one frame, at most %d are read", ErrTooLarge, size-1, r.limit)
+		case busy:
+			return r.frame, ErrBusy
 		}
 		return r.frame[:size-1], nil
 	}

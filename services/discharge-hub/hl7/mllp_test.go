@@ -128,3 +128,34 @@ func TestWhatIsFramedIsRead(t *testing.T) {
 		}
 	})
 }
+
+func TestLargeFramesOfManyReadersShareABudget(t *testing.T) {
+	budget := NewBudget(2 * budgetStep)
+	large := func(n int) string { return "\x0bMSH|" + strings.Repeat("x", n) + "\x1c\r" }
+	reader := func(wire string) *Reader {
+		r := NewReader(strings.NewReader(wire), 0)
+		r.Budget = budget
+		return r
+	}
+	first := reader(large(2*budgetStep) + large(10))
+	second := reader(large(smallFrame*2) + large(smallFrame*2))
+	if frame, err := first.Next(); err != nil || len(frame) != 2*budgetStep+4 {
+		t.Fatalf("%d bytes, %v", len(frame), err)
+	}
+	if begin, err := second.Next(); !errors.Is(err, ErrBusy) || !bytes.HasPrefix(begin, []byte("MSH|x")) {
+		t.Errorf("%d bytes, %v: another holds all that there is", len(begin), err)
+	}
+	if frame, err := reader(large(1000)).Next(); err != nil || len(frame) != 1004 {
+		t.Errorf("a small frame: %d bytes, %v", len(frame), err)
+	}
+	if frame, err := first.Next(); err != nil || len(frame) != 14 {
+		t.Errorf("%d bytes, %v", len(frame), err)
+	}
+	if frame, err := second.Next(); err != nil || len(frame) != 2*smallFrame+4 {
+		t.Errorf("%d bytes, %v: the budget is free again", len(frame), err)
+	}
+	second.Release()
+	if free := budget.free.Load(); free != 2*budgetStep {
+		t.Errorf("%d of the budget are free after all, want %d", free, 2*budgetStep)
+	}
+}

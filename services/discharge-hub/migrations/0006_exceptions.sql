@@ -18,5 +18,6 @@ CREATE TABLE correction (
     exception_id bigint NOT NULL
 );
 
--- The fact of a message whose copy has taken its place is in no fold.
+-- The facts of a message whose copy has taken its place, or which was read again and names other people then, are in no fold.
 ALTER TABLE fact ADD COLUMN superseded_by bigint;
+ALTER TABLE person_fact ADD COLUMN superseded_by bigint;

@@ -185,6 +185,22 @@ func TestRetryBringsTheEventAgainAndAckDoesNot(t *testing.T) {
 	}
 }
 
+func TestRetryDoesNotBringTheEventAgainBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	b := connect(t, bus.Config{URL: kittest.NATS(t).ClientURL(), Service: "consumer"})
+	p, s := b.Publisher("test"), b.Subscribe("test")
+	publish(t, p, snapshot(1))
+	fetch(t, s, 1)[0].Retry(time.Hour)
+	publish(t, p, snapshot(2)) // after it came what NATS would bring at once
+	came := fetch(t, s, 1)
+	if more, err := s.Fetch(t.Context(), 100); err == nil {
+		came = append(came, more...)
+	}
+	if len(came) != 1 || came[0].Event.Version != 2 {
+		t.Errorf("came: %v", came)
+	}
+}
+
 func TestWipedStreamIsMadeAgainByPublisherAndSubscriber(t *testing.T) {
 	t.Parallel()
 	n := kittest.NATS(t)

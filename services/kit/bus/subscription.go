@@ -153,7 +153,13 @@ func delivery(m jetstream.Msg) Delivery {
 		Malformed: err,
 		Subject:   m.Subject(),
 		// A lost acknowledgement costs a redelivery, which the fence ignores.
-		Ack:   func() { _ = m.Ack() },
-		Retry: func(after time.Duration) { _ = m.NakWithDelay(after) },
+		Ack: func() { _ = m.Ack() },
+		Retry: func(after time.Duration) {
+			if failpoint.Bug("bare-nak") {
+				_ = m.Nak()
+				return
+			}
+			_ = m.NakWithDelay(after)
+		},
 	}
 }

@@ -134,7 +134,7 @@ func (in *Inbox) fence(ctx context.Context, tx pgx.Tx, now time.Time, events []e
 		ON CONFLICT (id, type) DO UPDATE SET
 			key = excluded.key, epoch = excluded.epoch, version = excluded.version, occurred_at = excluded.occurred_at,
 			recorded_at = excluded.recorded_at, traceparent = excluded.traceparent, data = excluded.data, applied_at = excluded.applied_at
-		WHERE (i.epoch, i.version) < (excluded.epoch, excluded.version)
+		WHERE `+newer()+`
 		RETURNING id, type`,
 		ids, types, keys, epochs, versions, occurred, recorded, traces, data, now)
 	if err != nil {
@@ -156,6 +156,17 @@ func (in *Inbox) fence(ctx context.Context, tx pgx.Tx, now time.Time, events []e
 		isNew[a] = true
 	}
 	return slices.DeleteFunc(slices.Clone(events), func(e event.Event) bool { return !isNew[aggregate{e.ID, e.Type}] }), nil
+}
+
+// newer is what the fence lets pass.
+func newer() string {
+	switch {
+	case failpoint.Bug("equal-version-passes"):
+		return `(i.epoch, i.version) <= (excluded.epoch, excluded.version)`
+	case failpoint.Bug("older-version-passes"):
+		return `true`
+	}
+	return `(i.epoch, i.version) < (excluded.epoch, excluded.version)`
 }
 
 func (in *Inbox) bury(ctx context.Context, e event.Event, cause error) error {

@@ -38,6 +38,11 @@ func (c *Consumer) Step(ctx context.Context) (bool, error) {
 		}
 		events = append(events, d.Event)
 	}
+	if failpoint.Bug("confirm-before-commit") {
+		for _, d := range deliveries {
+			d.Ack()
+		}
+	}
 	if err := c.Inbox.Apply(ctx, events); err != nil {
 		return false, errors.Join(err, each(ctx, "inbox.retry", deliveries, func(d bus.Delivery) { d.Retry(retryAfter) }))
 	}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ type Relay struct {
 
 	// session holds the advisory lock, and runs every statement: while they succeed the lock is held. nil when it is not.
 	session *pgxpool.Conn
+	// cursor belongs to the planted bug `id-cursor`.
+	cursor int64
 }
 
 // unsent is what one batch takes from the queue.
@@ -71,6 +74,9 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 			results[i] = err
 		}
 	}
+	if failpoint.Bug("swallowed-publish-error") {
+		clear(results)
+	}
 	var failure error
 	failures := 0
 	for i, err := range results {
@@ -94,7 +100,14 @@ func (r *Relay) Step(ctx context.Context) (bool, error) {
 		}
 	}
 	if len(sent) > 0 {
-		if err := failpoint.Do(ctx, "relay.mark-sent", func() error { return r.exec(ctx, `DELETE FROM outbox_unsent WHERE seq = ANY($1)`, sent) }); err != nil {
+		if failpoint.Bug("id-cursor") {
+			r.cursor = slices.Max(sent)
+		}
+		mark := `DELETE FROM outbox_unsent WHERE seq = ANY($1)`
+		if failpoint.Bug("newer-version-marked-sent") {
+			mark = `DELETE FROM outbox_unsent WHERE id IN (SELECT id FROM outbox_unsent WHERE seq = ANY($1))`
+		}
+		if err := failpoint.Do(ctx, "relay.mark-sent", func() error { return r.exec(ctx, mark, sent) }); err != nil {
 			return true, fmt.Errorf("mark outbox sent: %w", err)
 		}
 	}
@@ -124,6 +137,9 @@ func (r *Relay) read(ctx context.Context) (unsent, error) {
 	var e event.Event
 	var traceparent string
 	_, err = pgx.ForEachRow(rows, []any{&seq, &e.ID, &e.Type, &e.Key, &e.Epoch, &e.Version, &e.OccurredAt, &e.RecordedAt, &traceparent, &e.Data}, func() error {
+		if failpoint.Bug("id-cursor") && seq <= r.cursor {
+			return nil
+		}
 		i, seen := at[e.ID]
 		if !seen {
 			i = len(batch.events)

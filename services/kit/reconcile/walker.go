@@ -160,7 +160,7 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 		w.Repaired += int64(len(events))
 		w.Log.InfoContext(ctx, "reconciliation repaired what the bus had not brought", "type", w.Type, "count", len(events))
 	}
-	return last, len(versions) < int(req.GetLimit()), nil
+	return last, len(versions) < int(req.GetLimit()) || failpoint.Bug("walk-stops-at-first-page"), nil
 }
 
 func (w *Walker) fetch(ctx context.Context, ids []string) ([]event.Event, error) {

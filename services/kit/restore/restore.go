@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -53,7 +54,9 @@ func Declare(ctx context.Context, db *pg.DB, now time.Time) (r Restore, again bo
 			r = due[0]
 			return nil
 		}
-		r.Epoch++
+		if !failpoint.Bug("epoch-forgotten") {
+			r.Epoch++
+		}
 		r.At = now
 		if err := tx.QueryRow(ctx, `
 			SELECT coalesce(greatest((SELECT max(recorded_at) FROM outbox), (SELECT max(applied_at) FROM inbox), (SELECT max(at) FROM audit)), to_timestamp(0))`,

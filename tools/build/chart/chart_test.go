@@ -48,12 +48,14 @@ func TestHelmLint(t *testing.T) {
 }
 
 var installations = map[string][]string{
-	"as shipped": nil,
+	"as shipped":            nil,
+	"TLS alone at the door": {"--set", "services.discharge-hub.mllp.tlsSecret=door,services.discharge-hub.mllp.plain=false"},
 	"everything set": {
 		"--set", "image.repository=registry.example:5000/homeward,image.tag=1.2.3,image.pullSecrets={pull}",
 		"--set", "nats.url=tls://nats.example:4222,tokens.keysConfigMap=keys,tracing.endpoint=http://collector:4317",
 		"--set", "services.discharge-hub.secret=hub,services.discharge-hub.files.FEEDS_DIR=our-feeds,services.discharge-hub.env.LOG_LEVEL=DEBUG",
 		"--set", "services.discharge-hub.mllp.type=LoadBalancer,services.discharge-hub.mllp.sourceRanges={192.0.2.0/24},services.discharge-hub.mllp.annotations.a=b",
+		"--set", "services.discharge-hub.mllp.tlsSecret=door,services.discharge-hub.env.MLLP_MAX_CONNECTIONS=200",
 		"--set", "services.community-pickup.files.PLACE_DIR=our-place,services.community-pickup.env.DATABASE_CONNS=20",
 	},
 }
@@ -106,6 +108,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"an unknown peer":               {"services.discharge-hub.peers={hub}", "peers"},
 		"no issuer":                     {"tokens.issuer=", "issuer"},
 		"MLLP for another service":      {"services.community-pickup.mllp.type=ClusterIP", "mllp"},
+		"a hub without a door":          {"services.discharge-hub.mllp.plain=false", "mllp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := helm(t, "template", "homeward", root+"/charts/homeward", "--set", c.set)

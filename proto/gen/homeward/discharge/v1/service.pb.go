@@ -89,18 +89,60 @@ const (
 	EventKind_EVENT_KIND_CANCEL_ADMIT EventKind = 5
 	// A13
 	EventKind_EVENT_KIND_CANCEL_DISCHARGE EventKind = 6
+	// A04, in A&E or a clinic
+	EventKind_EVENT_KIND_REGISTER EventKind = 7
+	// A05
+	EventKind_EVENT_KIND_EXPECT EventKind = 8
+	// A38
+	EventKind_EVENT_KIND_CANCEL_EXPECT EventKind = 9
+	// A06
+	EventKind_EVENT_KIND_TO_INPATIENT EventKind = 10
+	// A07
+	EventKind_EVENT_KIND_TO_OUTPATIENT EventKind = 11
+	// A12
+	EventKind_EVENT_KIND_CANCEL_TRANSFER EventKind = 12
+	// A16, with expected_discharge_at
+	EventKind_EVENT_KIND_PLAN_DISCHARGE EventKind = 13
+	// A25
+	EventKind_EVENT_KIND_CANCEL_PLAN EventKind = 14
+	// A21
+	EventKind_EVENT_KIND_LEAVE EventKind = 15
+	// A22
+	EventKind_EVENT_KIND_RETURN EventKind = 16
+	// A45: the visit is the person's whose patient_number this is, and was prior_patient_number's.
+	EventKind_EVENT_KIND_MOVE_VISIT EventKind = 17
+	// A31: of a person, by patient_number alone.
+	EventKind_EVENT_KIND_UPDATE_PERSON EventKind = 18
+	// A40: prior_patient_number is merged into patient_number.
+	EventKind_EVENT_KIND_MERGE EventKind = 19
+	// The merge of these two numbers, whichever way round, was wrong: they are two people. Refused if no such merge is known.
+	EventKind_EVENT_KIND_REVOKE_MERGE EventKind = 20
 )
 
 // Enum value maps for EventKind.
 var (
 	EventKind_name = map[int32]string{
-		0: "EVENT_KIND_UNSPECIFIED",
-		1: "EVENT_KIND_ADMIT",
-		2: "EVENT_KIND_TRANSFER",
-		3: "EVENT_KIND_DISCHARGE",
-		4: "EVENT_KIND_UPDATE",
-		5: "EVENT_KIND_CANCEL_ADMIT",
-		6: "EVENT_KIND_CANCEL_DISCHARGE",
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_ADMIT",
+		2:  "EVENT_KIND_TRANSFER",
+		3:  "EVENT_KIND_DISCHARGE",
+		4:  "EVENT_KIND_UPDATE",
+		5:  "EVENT_KIND_CANCEL_ADMIT",
+		6:  "EVENT_KIND_CANCEL_DISCHARGE",
+		7:  "EVENT_KIND_REGISTER",
+		8:  "EVENT_KIND_EXPECT",
+		9:  "EVENT_KIND_CANCEL_EXPECT",
+		10: "EVENT_KIND_TO_INPATIENT",
+		11: "EVENT_KIND_TO_OUTPATIENT",
+		12: "EVENT_KIND_CANCEL_TRANSFER",
+		13: "EVENT_KIND_PLAN_DISCHARGE",
+		14: "EVENT_KIND_CANCEL_PLAN",
+		15: "EVENT_KIND_LEAVE",
+		16: "EVENT_KIND_RETURN",
+		17: "EVENT_KIND_MOVE_VISIT",
+		18: "EVENT_KIND_UPDATE_PERSON",
+		19: "EVENT_KIND_MERGE",
+		20: "EVENT_KIND_REVOKE_MERGE",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":      0,
@@ -110,6 +152,20 @@ var (
 		"EVENT_KIND_UPDATE":           4,
 		"EVENT_KIND_CANCEL_ADMIT":     5,
 		"EVENT_KIND_CANCEL_DISCHARGE": 6,
+		"EVENT_KIND_REGISTER":         7,
+		"EVENT_KIND_EXPECT":           8,
+		"EVENT_KIND_CANCEL_EXPECT":    9,
+		"EVENT_KIND_TO_INPATIENT":     10,
+		"EVENT_KIND_TO_OUTPATIENT":    11,
+		"EVENT_KIND_CANCEL_TRANSFER":  12,
+		"EVENT_KIND_PLAN_DISCHARGE":   13,
+		"EVENT_KIND_CANCEL_PLAN":      14,
+		"EVENT_KIND_LEAVE":            15,
+		"EVENT_KIND_RETURN":           16,
+		"EVENT_KIND_MOVE_VISIT":       17,
+		"EVENT_KIND_UPDATE_PERSON":    18,
+		"EVENT_KIND_MERGE":            19,
+		"EVENT_KIND_REVOKE_MERGE":     20,
 	}
 )
 
@@ -323,7 +379,7 @@ func (DismissReason) EnumDescriptor() ([]byte, []int) {
 	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
-// RecordEventRequest is one happening in a spell. Absent and empty fields say nothing.
+// RecordEventRequest is one happening in a spell, or to a person. Absent and empty fields say nothing.
 type RecordEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Key of a configured feed with the gRPC door, for instance `hub-staff`.
@@ -335,7 +391,7 @@ type RecordEventRequest struct {
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// When it took effect (as EVN-6).
 	EffectiveAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=effective_at,json=effectiveAt,proto3" json:"effective_at,omitempty"`
-	// As PV1-19. Without it, patient_number and admitted_at are required.
+	// As PV1-19. Without it, patient_number and admitted_at are required; for what is told of a person, patient_number alone.
 	VisitNumber string `protobuf:"bytes,6,opt,name=visit_number,json=visitNumber,proto3" json:"visit_number,omitempty"`
 	// Local patient number in the provider's own system.
 	PatientNumber string                 `protobuf:"bytes,7,opt,name=patient_number,json=patientNumber,proto3" json:"patient_number,omitempty"`
@@ -351,8 +407,12 @@ type RecordEventRequest struct {
 	DestinationPostcode  string                 `protobuf:"bytes,15,opt,name=destination_postcode,json=destinationPostcode,proto3" json:"destination_postcode,omitempty"`
 	Involvements         []Involvement          `protobuf:"varint,16,rep,packed,name=involvements,proto3,enum=homeward.discharge.v1.Involvement" json:"involvements,omitempty"`
 	Pathway              Pathway                `protobuf:"varint,17,opt,name=pathway,proto3,enum=homeward.discharge.v1.Pathway" json:"pathway,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// When the person is expected to leave (as PV2-9).
+	ExpectedDischargeAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=expected_discharge_at,json=expectedDischargeAt,proto3" json:"expected_discharge_at,omitempty"`
+	// The other number of a merge or of its revocation, and whose a moved visit was (as MRG-1).
+	PriorPatientNumber string `protobuf:"bytes,19,opt,name=prior_patient_number,json=priorPatientNumber,proto3" json:"prior_patient_number,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RecordEventRequest) Reset() {
@@ -504,6 +564,20 @@ func (x *RecordEventRequest) GetPathway() Pathway {
 	return Pathway_PATHWAY_UNSPECIFIED
 }
 
+func (x *RecordEventRequest) GetExpectedDischargeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedDischargeAt
+	}
+	return nil
+}
+
+func (x *RecordEventRequest) GetPriorPatientNumber() string {
+	if x != nil {
+		return x.PriorPatientNumber
+	}
+	return ""
+}
+
 // Person is who somebody is; it is never published.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -611,9 +685,10 @@ func (x *Person) GetDeathIndicator() DeathIndicator {
 
 // RecordEventResponse says that the request is durably stored.
 type RecordEventResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SpellId       string                 `protobuf:"bytes,1,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
-	Reference     string                 `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Both are empty where the event is of a person: it is about each spell of that person.
+	SpellId       string `protobuf:"bytes,1,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
+	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2634,7 +2709,7 @@ var File_homeward_discharge_v1_service_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb5\x06\n" +
+	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb7\a\n" +
 	"\x12RecordEventRequest\x12\x12\n" +
 	"\x04feed\x18\x01 \x01(\tR\x04feed\x12\x1d\n" +
 	"\n" +
@@ -2656,7 +2731,9 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x15discharge_destination\x18\x0e \x01(\tR\x14dischargeDestination\x121\n" +
 	"\x14destination_postcode\x18\x0f \x01(\tR\x13destinationPostcode\x12F\n" +
 	"\finvolvements\x18\x10 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
-	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\"\xcc\x02\n" +
+	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12N\n" +
+	"\x15expected_discharge_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x13expectedDischargeAt\x120\n" +
+	"\x14prior_patient_number\x18\x13 \x01(\tR\x12priorPatientNumber\"\xcc\x02\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"nhs_number\x18\x01 \x01(\tR\tnhsNumber\x12\x1f\n" +
@@ -2841,7 +2918,7 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x0eDeathIndicator\x12\x1f\n" +
 	"\x1bDEATH_INDICATOR_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DEATH_INDICATOR_NO\x10\x01\x12\x17\n" +
-	"\x13DEATH_INDICATOR_YES\x10\x02*\xc5\x01\n" +
+	"\x13DEATH_INDICATOR_YES\x10\x02*\xc2\x04\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10EVENT_KIND_ADMIT\x10\x01\x12\x17\n" +
@@ -2849,7 +2926,22 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x14EVENT_KIND_DISCHARGE\x10\x03\x12\x15\n" +
 	"\x11EVENT_KIND_UPDATE\x10\x04\x12\x1b\n" +
 	"\x17EVENT_KIND_CANCEL_ADMIT\x10\x05\x12\x1f\n" +
-	"\x1bEVENT_KIND_CANCEL_DISCHARGE\x10\x06*\xa0\x01\n" +
+	"\x1bEVENT_KIND_CANCEL_DISCHARGE\x10\x06\x12\x17\n" +
+	"\x13EVENT_KIND_REGISTER\x10\a\x12\x15\n" +
+	"\x11EVENT_KIND_EXPECT\x10\b\x12\x1c\n" +
+	"\x18EVENT_KIND_CANCEL_EXPECT\x10\t\x12\x1b\n" +
+	"\x17EVENT_KIND_TO_INPATIENT\x10\n" +
+	"\x12\x1c\n" +
+	"\x18EVENT_KIND_TO_OUTPATIENT\x10\v\x12\x1e\n" +
+	"\x1aEVENT_KIND_CANCEL_TRANSFER\x10\f\x12\x1d\n" +
+	"\x19EVENT_KIND_PLAN_DISCHARGE\x10\r\x12\x1a\n" +
+	"\x16EVENT_KIND_CANCEL_PLAN\x10\x0e\x12\x14\n" +
+	"\x10EVENT_KIND_LEAVE\x10\x0f\x12\x15\n" +
+	"\x11EVENT_KIND_RETURN\x10\x10\x12\x19\n" +
+	"\x15EVENT_KIND_MOVE_VISIT\x10\x11\x12\x1c\n" +
+	"\x18EVENT_KIND_UPDATE_PERSON\x10\x12\x12\x14\n" +
+	"\x10EVENT_KIND_MERGE\x10\x13\x12\x1b\n" +
+	"\x17EVENT_KIND_REVOKE_MERGE\x10\x14*\xa0\x01\n" +
 	"\x0fExceptionFilter\x12 \n" +
 	"\x1cEXCEPTION_FILTER_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15EXCEPTION_FILTER_OPEN\x10\x01\x12\x1b\n" +
@@ -2949,67 +3041,68 @@ var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	36, // 5: homeward.discharge.v1.RecordEventRequest.discharged_at:type_name -> google.protobuf.Timestamp
 	37, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
 	38, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
-	36, // 8: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
-	36, // 10: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
-	36, // 11: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
-	36, // 12: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
-	39, // 13: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
-	2,  // 14: homeward.discharge.v1.ListExceptionsRequest.filter:type_name -> homeward.discharge.v1.ExceptionFilter
-	36, // 15: homeward.discharge.v1.ListExceptionsRequest.opened_before:type_name -> google.protobuf.Timestamp
-	12, // 16: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
-	36, // 17: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
-	3,  // 18: homeward.discharge.v1.MessageException.state:type_name -> homeward.discharge.v1.ExceptionState
-	36, // 19: homeward.discharge.v1.MessageException.look_by:type_name -> google.protobuf.Timestamp
-	36, // 20: homeward.discharge.v1.MessageException.closed_at:type_name -> google.protobuf.Timestamp
-	4,  // 21: homeward.discharge.v1.MessageException.dismissed_because:type_name -> homeward.discharge.v1.DismissReason
-	12, // 22: homeward.discharge.v1.GetExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	15, // 23: homeward.discharge.v1.GetExceptionResponse.finger:type_name -> homeward.discharge.v1.Finger
-	12, // 24: homeward.discharge.v1.CorrectExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	4,  // 25: homeward.discharge.v1.DismissExceptionRequest.reason:type_name -> homeward.discharge.v1.DismissReason
-	12, // 26: homeward.discharge.v1.DismissExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	12, // 27: homeward.discharge.v1.AssignExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	24, // 28: homeward.discharge.v1.ReplayMessageResponse.problems:type_name -> homeward.discharge.v1.MessageProblem
-	25, // 29: homeward.discharge.v1.ReplayMessageResponse.changes:type_name -> homeward.discharge.v1.SpellChange
-	39, // 30: homeward.discharge.v1.SpellChange.before:type_name -> homeward.discharge.v1.Spell
-	39, // 31: homeward.discharge.v1.SpellChange.after:type_name -> homeward.discharge.v1.Spell
-	26, // 32: homeward.discharge.v1.SpellChange.task_before:type_name -> homeward.discharge.v1.TaskOutcome
-	26, // 33: homeward.discharge.v1.SpellChange.task_after:type_name -> homeward.discharge.v1.TaskOutcome
-	36, // 34: homeward.discharge.v1.PreviewMappingRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 35: homeward.discharge.v1.PreviewMappingResponse.changes:type_name -> homeward.discharge.v1.SpellChange
-	33, // 36: homeward.discharge.v1.PreviewMappingResponse.problems_before:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
-	34, // 37: homeward.discharge.v1.PreviewMappingResponse.problems_after:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
-	36, // 38: homeward.discharge.v1.ListSpellsRequest.since:type_name -> google.protobuf.Timestamp
-	39, // 39: homeward.discharge.v1.ListSpellsResponse.spells:type_name -> homeward.discharge.v1.Spell
-	35, // 40: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	6,  // 41: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
-	5,  // 42: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
-	8,  // 43: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
-	10, // 44: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
-	13, // 45: homeward.discharge.v1.DischargeHubService.GetException:input_type -> homeward.discharge.v1.GetExceptionRequest
-	16, // 46: homeward.discharge.v1.DischargeHubService.CorrectException:input_type -> homeward.discharge.v1.CorrectExceptionRequest
-	18, // 47: homeward.discharge.v1.DischargeHubService.DismissException:input_type -> homeward.discharge.v1.DismissExceptionRequest
-	20, // 48: homeward.discharge.v1.DischargeHubService.AssignException:input_type -> homeward.discharge.v1.AssignExceptionRequest
-	22, // 49: homeward.discharge.v1.DischargeHubService.ReplayMessage:input_type -> homeward.discharge.v1.ReplayMessageRequest
-	27, // 50: homeward.discharge.v1.DischargeHubService.PreviewMapping:input_type -> homeward.discharge.v1.PreviewMappingRequest
-	29, // 51: homeward.discharge.v1.DischargeHubService.ListSpells:input_type -> homeward.discharge.v1.ListSpellsRequest
-	31, // 52: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
-	7,  // 53: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
-	9,  // 54: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
-	11, // 55: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
-	14, // 56: homeward.discharge.v1.DischargeHubService.GetException:output_type -> homeward.discharge.v1.GetExceptionResponse
-	17, // 57: homeward.discharge.v1.DischargeHubService.CorrectException:output_type -> homeward.discharge.v1.CorrectExceptionResponse
-	19, // 58: homeward.discharge.v1.DischargeHubService.DismissException:output_type -> homeward.discharge.v1.DismissExceptionResponse
-	21, // 59: homeward.discharge.v1.DischargeHubService.AssignException:output_type -> homeward.discharge.v1.AssignExceptionResponse
-	23, // 60: homeward.discharge.v1.DischargeHubService.ReplayMessage:output_type -> homeward.discharge.v1.ReplayMessageResponse
-	28, // 61: homeward.discharge.v1.DischargeHubService.PreviewMapping:output_type -> homeward.discharge.v1.PreviewMappingResponse
-	30, // 62: homeward.discharge.v1.DischargeHubService.ListSpells:output_type -> homeward.discharge.v1.ListSpellsResponse
-	32, // 63: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
-	53, // [53:64] is the sub-list for method output_type
-	42, // [42:53] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	36, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
+	36, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
+	36, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
+	36, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
+	36, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
+	39, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
+	2,  // 15: homeward.discharge.v1.ListExceptionsRequest.filter:type_name -> homeward.discharge.v1.ExceptionFilter
+	36, // 16: homeward.discharge.v1.ListExceptionsRequest.opened_before:type_name -> google.protobuf.Timestamp
+	12, // 17: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
+	36, // 18: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
+	3,  // 19: homeward.discharge.v1.MessageException.state:type_name -> homeward.discharge.v1.ExceptionState
+	36, // 20: homeward.discharge.v1.MessageException.look_by:type_name -> google.protobuf.Timestamp
+	36, // 21: homeward.discharge.v1.MessageException.closed_at:type_name -> google.protobuf.Timestamp
+	4,  // 22: homeward.discharge.v1.MessageException.dismissed_because:type_name -> homeward.discharge.v1.DismissReason
+	12, // 23: homeward.discharge.v1.GetExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	15, // 24: homeward.discharge.v1.GetExceptionResponse.finger:type_name -> homeward.discharge.v1.Finger
+	12, // 25: homeward.discharge.v1.CorrectExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	4,  // 26: homeward.discharge.v1.DismissExceptionRequest.reason:type_name -> homeward.discharge.v1.DismissReason
+	12, // 27: homeward.discharge.v1.DismissExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	12, // 28: homeward.discharge.v1.AssignExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	24, // 29: homeward.discharge.v1.ReplayMessageResponse.problems:type_name -> homeward.discharge.v1.MessageProblem
+	25, // 30: homeward.discharge.v1.ReplayMessageResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	39, // 31: homeward.discharge.v1.SpellChange.before:type_name -> homeward.discharge.v1.Spell
+	39, // 32: homeward.discharge.v1.SpellChange.after:type_name -> homeward.discharge.v1.Spell
+	26, // 33: homeward.discharge.v1.SpellChange.task_before:type_name -> homeward.discharge.v1.TaskOutcome
+	26, // 34: homeward.discharge.v1.SpellChange.task_after:type_name -> homeward.discharge.v1.TaskOutcome
+	36, // 35: homeward.discharge.v1.PreviewMappingRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 36: homeward.discharge.v1.PreviewMappingResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	33, // 37: homeward.discharge.v1.PreviewMappingResponse.problems_before:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
+	34, // 38: homeward.discharge.v1.PreviewMappingResponse.problems_after:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
+	36, // 39: homeward.discharge.v1.ListSpellsRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 40: homeward.discharge.v1.ListSpellsResponse.spells:type_name -> homeward.discharge.v1.Spell
+	35, // 41: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	6,  // 42: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
+	5,  // 43: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
+	8,  // 44: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
+	10, // 45: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
+	13, // 46: homeward.discharge.v1.DischargeHubService.GetException:input_type -> homeward.discharge.v1.GetExceptionRequest
+	16, // 47: homeward.discharge.v1.DischargeHubService.CorrectException:input_type -> homeward.discharge.v1.CorrectExceptionRequest
+	18, // 48: homeward.discharge.v1.DischargeHubService.DismissException:input_type -> homeward.discharge.v1.DismissExceptionRequest
+	20, // 49: homeward.discharge.v1.DischargeHubService.AssignException:input_type -> homeward.discharge.v1.AssignExceptionRequest
+	22, // 50: homeward.discharge.v1.DischargeHubService.ReplayMessage:input_type -> homeward.discharge.v1.ReplayMessageRequest
+	27, // 51: homeward.discharge.v1.DischargeHubService.PreviewMapping:input_type -> homeward.discharge.v1.PreviewMappingRequest
+	29, // 52: homeward.discharge.v1.DischargeHubService.ListSpells:input_type -> homeward.discharge.v1.ListSpellsRequest
+	31, // 53: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
+	7,  // 54: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
+	9,  // 55: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
+	11, // 56: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
+	14, // 57: homeward.discharge.v1.DischargeHubService.GetException:output_type -> homeward.discharge.v1.GetExceptionResponse
+	17, // 58: homeward.discharge.v1.DischargeHubService.CorrectException:output_type -> homeward.discharge.v1.CorrectExceptionResponse
+	19, // 59: homeward.discharge.v1.DischargeHubService.DismissException:output_type -> homeward.discharge.v1.DismissExceptionResponse
+	21, // 60: homeward.discharge.v1.DischargeHubService.AssignException:output_type -> homeward.discharge.v1.AssignExceptionResponse
+	23, // 61: homeward.discharge.v1.DischargeHubService.ReplayMessage:output_type -> homeward.discharge.v1.ReplayMessageResponse
+	28, // 62: homeward.discharge.v1.DischargeHubService.PreviewMapping:output_type -> homeward.discharge.v1.PreviewMappingResponse
+	30, // 63: homeward.discharge.v1.DischargeHubService.ListSpells:output_type -> homeward.discharge.v1.ListSpellsResponse
+	32, // 64: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
+	54, // [54:65] is the sub-list for method output_type
+	43, // [43:54] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_service_proto_init() }

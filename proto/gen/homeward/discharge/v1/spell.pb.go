@@ -83,6 +83,8 @@ const (
 	SpellStatus_SPELL_STATUS_DISCHARGED  SpellStatus = 2
 	// The admission was cancelled: the spell never was.
 	SpellStatus_SPELL_STATUS_VOIDED SpellStatus = 3
+	// A visit that is no stay: the admission is expected, or the person is in A&E or a clinic.
+	SpellStatus_SPELL_STATUS_NOT_ADMITTED SpellStatus = 4
 )
 
 // Enum value maps for SpellStatus.
@@ -92,12 +94,14 @@ var (
 		1: "SPELL_STATUS_IN_HOSPITAL",
 		2: "SPELL_STATUS_DISCHARGED",
 		3: "SPELL_STATUS_VOIDED",
+		4: "SPELL_STATUS_NOT_ADMITTED",
 	}
 	SpellStatus_value = map[string]int32{
-		"SPELL_STATUS_UNSPECIFIED": 0,
-		"SPELL_STATUS_IN_HOSPITAL": 1,
-		"SPELL_STATUS_DISCHARGED":  2,
-		"SPELL_STATUS_VOIDED":      3,
+		"SPELL_STATUS_UNSPECIFIED":  0,
+		"SPELL_STATUS_IN_HOSPITAL":  1,
+		"SPELL_STATUS_DISCHARGED":   2,
+		"SPELL_STATUS_VOIDED":       3,
+		"SPELL_STATUS_NOT_ADMITTED": 4,
 	}
 )
 
@@ -384,9 +388,11 @@ type Spell struct {
 	// Data-quality flags and contradictions, by code, for instance `nhs-number-invalid`.
 	Flags []string `protobuf:"bytes,21,rep,name=flags,proto3" json:"flags,omitempty"`
 	// Version of the feed mapping that read the messages.
-	DataVersion   string `protobuf:"bytes,22,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DataVersion string `protobuf:"bytes,22,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
+	// The calendar date on which the hospital expects the person to leave, YYYY-MM-DD; empty when not told, cancelled, or once they have left.
+	ExpectedDischargeOn string `protobuf:"bytes,23,opt,name=expected_discharge_on,json=expectedDischargeOn,proto3" json:"expected_discharge_on,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Spell) Reset() {
@@ -566,6 +572,13 @@ func (x *Spell) GetDataVersion() string {
 	return ""
 }
 
+func (x *Spell) GetExpectedDischargeOn() string {
+	if x != nil {
+		return x.ExpectedDischargeOn
+	}
+	return ""
+}
+
 // Discharge is the end of a spell that holds now.
 type Discharge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -652,7 +665,7 @@ var File_homeward_discharge_v1_spell_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\n" +
-	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\a\n" +
+	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\a\n" +
 	"\x05Spell\x12\x19\n" +
 	"\bspell_id\x18\x01 \x01(\tR\aspellId\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1a\n" +
@@ -675,7 +688,8 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\finvolvements\x18\x13 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
 	"\apathway\x18\x14 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12\x14\n" +
 	"\x05flags\x18\x15 \x03(\tR\x05flags\x12!\n" +
-	"\fdata_version\x18\x16 \x01(\tR\vdataVersionJ\x04\b\n" +
+	"\fdata_version\x18\x16 \x01(\tR\vdataVersion\x122\n" +
+	"\x15expected_discharge_on\x18\x17 \x01(\tR\x13expectedDischargeOnJ\x04\b\n" +
 	"\x10\vR\x04ward\"\x99\x01\n" +
 	"\tDischarge\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
@@ -686,12 +700,13 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11SCOPE_SOCIAL_CARE\x10\x01\x12\x18\n" +
-	"\x14SCOPE_WHOLE_HOSPITAL\x10\x02*\x7f\n" +
+	"\x14SCOPE_WHOLE_HOSPITAL\x10\x02*\x9e\x01\n" +
 	"\vSpellStatus\x12\x1c\n" +
 	"\x18SPELL_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SPELL_STATUS_IN_HOSPITAL\x10\x01\x12\x1b\n" +
 	"\x17SPELL_STATUS_DISCHARGED\x10\x02\x12\x17\n" +
-	"\x13SPELL_STATUS_VOIDED\x10\x03*N\n" +
+	"\x13SPELL_STATUS_VOIDED\x10\x03\x12\x1d\n" +
+	"\x19SPELL_STATUS_NOT_ADMITTED\x10\x04*N\n" +
 	"\x05Adult\x12\x15\n" +
 	"\x11ADULT_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tADULT_YES\x10\x01\x12\f\n" +

@@ -1,0 +1,225 @@
+package dischargehub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/kit/event"
+)
+
+// telling is an answer to queue for a spell.
+type telling struct {
+	spell         uuid.UUID
+	word          discharge.Word
+	about         string
+	at            time.Time
+	team, outcome string
+	traceparent   string
+}
+
+// answering returns the keys of the feeds whose hospitals are answered.
+func answering(feeds map[string]discharge.Feed) []string {
+	var keys []string
+	for _, key := range slices.Sorted(maps.Keys(feeds)) {
+		if feeds[key].Answers != nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func versionKey(epoch int32, version int64) string {
+	return fmt.Sprintf("%d.%d", epoch, version)
+}
+
+// answerReceived queues `received` for the versions that a fold has saved, on each answered feed that has told of their spells.
+func answerReceived(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, saved []event.Event, facts map[uuid.UUID][]storedFact) error {
+	if len(answered) == 0 {
+		return nil
+	}
+	var words []telling
+	var feeds []string
+	for _, e := range saved {
+		for _, feed := range answered {
+			if slices.ContainsFunc(facts[e.ID], func(f storedFact) bool { return f.Fact.Feed == feed }) {
+				feeds = append(feeds, feed)
+				words = append(words, telling{spell: e.ID, word: discharge.WordReceived, about: versionKey(e.Epoch, e.Version), at: now,
+					traceparent: event.Traceparent(e.Trace)})
+			}
+		}
+	}
+	return queueAnswers(ctx, tx, now, `SELECT u.* FROM u`, feeds, words)
+}
+
+// answerTask queues what a task says, on each feed that was answered about its spell before.
+func answerTask(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, tasks []event.Event, read []*pickupv1.Task) error {
+	if len(answered) == 0 {
+		return nil
+	}
+	var words []telling
+	for i, t := range read {
+		w := telling{spell: tasks[i].Key, team: t.GetTeam(), outcome: outcomeWord[t.GetOutcome()], traceparent: event.Traceparent(tasks[i].Trace)}
+		w.word, w.about, w.at = discharge.WordDelivered, versionKey(t.GetSpellEpoch(), t.GetSpellVersion()), now
+		words = append(words, w)
+		for _, later := range []struct {
+			word discharge.Word
+			at   *timestamppb.Timestamp
+		}{{discharge.WordTaken, t.GetTakenAt()}, {discharge.WordContacted, t.GetFirstContactAt()}, {discharge.WordClosed, t.GetCompletedAt()}} {
+			if later.at != nil {
+				w.word, w.at = later.word, later.at.AsTime()
+				w.about = strconv.FormatInt(w.at.UnixMicro(), 10)
+				words = append(words, w)
+			}
+		}
+	}
+	return queueAnswers(ctx, tx, now, `
+		SELECT r.feed, u.spell_id, u.word, u.about, u.at, u.team, u.outcome, u.traceparent, u.nr
+		FROM u JOIN LATERAL (SELECT DISTINCT feed FROM answer a WHERE a.spell_id = u.spell_id AND a.word = 'received' AND a.feed = ANY($10)
+			AND (u.word <> 'delivered' OR a.about = u.about)) r ON true`, make([]string, len(words)), words, answered)
+}
+
+var outcomeWord = map[pickupv1.Outcome]string{
+	pickupv1.Outcome_OUTCOME_IN_HOSPITAL:         "in-hospital",
+	pickupv1.Outcome_OUTCOME_PICK_UP_DUE:         "due",
+	pickupv1.Outcome_OUTCOME_NOT_DUE:             "not-due",
+	pickupv1.Outcome_OUTCOME_IN_ANOTHER_HOSPITAL: "in-another-hospital",
+}
+
+// queueAnswers stores words in their order, each once; source says for which feeds, from the rows u.
+func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, feeds []string, words []telling, more ...any) error {
+	if len(words) == 0 {
+		return nil
+	}
+	n := len(words)
+	spells, kinds, abouts, times := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]time.Time, n)
+	teams, outcomes, traces := make([]string, n), make([]string, n), make([]string, n)
+	for i, w := range words {
+		spells[i], kinds[i], abouts[i], times[i] = w.spell, string(w.word), w.about, w.at
+		teams[i], outcomes[i], traces[i] = w.team, w.outcome, w.traceparent
+	}
+	_, err := tx.Exec(ctx, `
+		WITH u AS (
+			SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[])
+			WITH ORDINALITY AS u (feed, spell_id, word, about, at, team, outcome, traceparent, nr)
+		), wanted AS (`+source+`)
+		INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try)
+		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $9, $9 FROM wanted ORDER BY nr
+		ON CONFLICT (spell_id, feed, word, about) DO NOTHING`,
+		append([]any{feeds, spells, kinds, abouts, times, teams, outcomes, traces, now}, more...)...)
+	if err != nil {
+		return fmt.Errorf("queue the ward's answers: %w", err)
+	}
+	return nil
+}
+
+// queuedAnswer is an answer that is due.
+type queuedAnswer struct {
+	discharge.Answer
+	id          int64
+	tries       int
+	recordedAt  time.Time
+	traceparent string
+}
+
+// claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; nil if there is none. An
+// answer waits for the earlier ones of its spell.
+func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Time) (*queuedAnswer, error) {
+	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}}
+	var spell uuid.UUID
+	err := s.db.Pool.QueryRow(ctx, `
+		UPDATE answer SET next_try = $3 WHERE id = (
+			SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND a.next_try <= $2
+				AND NOT EXISTS (SELECT 1 FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.id < a.id AND e.accepted_at IS NULL)
+			ORDER BY a.next_try, a.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+		RETURNING id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent`, feed, now, lease).
+		Scan(&a.id, &spell, &a.Word, &a.About, &a.At, &a.Team, &a.Outcome, &a.tries, &a.recordedAt, &a.traceparent)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim an answer: %w", err)
+	}
+	a.SpellID = spell.String()
+	facts, err := factsOf(ctx, s.db.Pool, []uuid.UUID{spell})
+	if err != nil {
+		return nil, err
+	}
+	if facts, err = withPeople(ctx, s.db.Pool, facts); err != nil {
+		return nil, err
+	}
+	a.VisitNumber, a.PatientNumber = discharge.Numbers(factList(facts[spell]))
+	return a, nil
+}
+
+// AnswerRejected is the kind of the exception of a spell whose answer the hospital's receiver rejects.
+const answerRejected = "answer-rejected"
+
+// recordAttempt stores what came of sending an answer, and opens or closes the exception that goes with it. The spell's later answers wait
+// for it, so they need not be looked at before.
+func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time, o attempt) error {
+	var accepted *time.Time
+	if o.accepted() {
+		accepted = &at
+	}
+	detail := fmt.Sprintf("answers of feed %s: the hospital's receiver rejects what the ward is to be told of this spell. "+
+		"Let the receiver be set up for it (answer_attempt holds what it says); it is tried again every hour", a.Feed)
+	_, err := s.db.Pool.Exec(ctx, `
+		WITH attempt AS (
+			INSERT INTO answer_attempt (answer_id, at, result, said) VALUES ($1, $2, $3, $4)
+		), moved AS (
+			UPDATE answer SET tries = tries + CASE WHEN id = $1 THEN 1 ELSE 0 END, rejected = id = $1 AND $5, accepted_at = CASE WHEN id = $1 THEN $6::timestamptz END,
+				next_try = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz ELSE next_try END
+			WHERE spell_id = $8 AND feed = $9 AND accepted_at IS NULL AND id >= $1 AND (id = $1 OR $6::timestamptz IS NULL)
+		), opened AS (
+			INSERT INTO exception (kind, owner, opened_at, spell_id, detail)
+			SELECT $10, $11, $2, $8, $12
+			WHERE $5 AND NOT EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = $8 AND e.kind = $10 AND e.closed_at IS NULL)
+		)
+		UPDATE exception SET closed_at = $2
+		WHERE $6::timestamptz IS NOT NULL AND spell_id = $8 AND kind = $10 AND closed_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM answer o WHERE o.spell_id = $8 AND o.rejected AND o.accepted_at IS NULL AND o.id <> $1)`,
+		a.id, at, cmp.Or(string(o.code), "none"), o.said, o.rejected(), accepted, at.Add(o.wait(a.tries+1)),
+		uuid.MustParse(a.SpellID), a.Feed, answerRejected, hubOwner, detail)
+	if err != nil {
+		return fmt.Errorf("record what came of an answer: %w", err)
+	}
+	return nil
+}
+
+// shownAttempts is how many of a spell's tries to answer its ward are shown, the newest of them.
+const shownAttempts = 50
+
+// answerHops are the ward's answers about a spell and the tries to send them. What the receivers said is not shown: it may name a person.
+func (s *store) answerHops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
+	rows, err := s.db.Pool.Query(ctx, `
+		SELECT recorded_at, 'answer to the ward', word || ', feed ' || feed || CASE WHEN accepted_at IS NOT NULL THEN ', accepted' WHEN rejected THEN ', rejected'
+			WHEN tries > 0 THEN ', not accepted yet' ELSE ', waits' END || ', tries: ' || tries, CASE WHEN accepted_at IS NULL THEN next_try END
+		FROM answer WHERE spell_id = $1
+		UNION ALL
+		(SELECT t.at, 'answer sent', a.word || ', feed ' || a.feed || CASE WHEN t.result = 'none' THEN ', no answer' ELSE ', answered ' || t.result END, NULL
+		FROM answer a JOIN answer_attempt t ON t.answer_id = a.id WHERE a.spell_id = $1 ORDER BY t.at DESC LIMIT $2)`, spell, shownAttempts)
+	if err != nil {
+		return nil, fmt.Errorf("read the ward's answers: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*opsv1.Hop, error) {
+		var at time.Time
+		var retry *time.Time
+		h := &opsv1.Hop{Service: "discharge-hub"}
+		err := row.Scan(&at, &h.Name, &h.State, &retry)
+		h.At, h.NextRetry = timestamppb.New(at), timestampOf(retry)
+		return h, err
+	})
+}

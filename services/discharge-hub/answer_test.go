@@ -1,0 +1,380 @@
+package dischargehub
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/kittest"
+)
+
+// ward is a hospital's receiver of answers.
+type ward struct {
+	t    *testing.T
+	addr string
+	tls  *tls.Config
+
+	mu    sync.Mutex
+	say   func(m *hl7.Message) string // MSA-1; nothing to hang up without an answer
+	came  []*hl7.Message
+	conns []net.Conn
+	lis   net.Listener
+}
+
+func accepts(*hl7.Message) string { return "AA" }
+
+func newWard(t *testing.T) *ward {
+	w := &ward{t: t, addr: kittest.FreeAddr(t), say: accepts}
+	t.Cleanup(w.stop)
+	return w
+}
+
+func (w *ward) start() *ward {
+	w.t.Helper()
+	lis, err := net.Listen("tcp", w.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.tls != nil {
+		lis = tls.NewListener(lis, w.tls)
+	}
+	w.lis = lis
+	go func() {
+		for {
+			conn, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.conns = append(w.conns, conn)
+			w.mu.Unlock()
+			go w.converse(conn)
+		}
+	}()
+	return w
+}
+
+func (w *ward) stop() {
+	if w.lis != nil {
+		_ = w.lis.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *ward) converse(conn net.Conn) {
+	defer conn.Close()
+	for in := hl7.NewReader(conn, 0); ; {
+		raw, err := in.Next()
+		if err != nil {
+			return
+		}
+		m, err := hl7.Parse(raw)
+		if err != nil {
+			w.t.Errorf("what was sent to the ward is no HL7: %v", err)
+			return
+		}
+		w.mu.Lock()
+		w.came = append(w.came, m)
+		code := w.say(m)
+		w.mu.Unlock()
+		if code == "" {
+			return
+		}
+		if _, err := conn.Write(hl7.Frame(hl7.Ack{Code: hl7.AckCode(code), Text: "TESTER, Ada is not ours", ControlID: "W1", At: time.Now()}.To(m.Header))); err != nil {
+			return
+		}
+	}
+}
+
+func (w *ward) answers(say func(m *hl7.Message) string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.say = say
+}
+
+// words are those that came about a visit, as `received V1`, in their order, without those that came again.
+func (w *ward) words() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var words []string
+	seen := map[string]bool{}
+	for _, m := range w.came {
+		if id := m.Header.ControlID; !seen[id] {
+			seen[id] = true
+			words = append(words, m.Get("OBX-5.1").Text()+" "+m.Get("PV1-19").Text())
+		}
+	}
+	return words
+}
+
+// answersTo is the part of a feed's file that sends its answers to the ward.
+func (w *ward) answersTo(more string) string {
+	return fmt.Sprintf(`,"answers":{"addr":%q,"application":"EPR","facility":"RAJ"%s}`, w.addr, more)
+}
+
+// confirm lets community-pickup publish the task of the spell, as its outbox would.
+func (h *hub) confirm(t *testing.T, controlID string, version int64, change func(*pickupv1.Task)) {
+	t.Helper()
+	got := h.handover(t, controlID)
+	spell := uuid.MustParse(got.GetSpellId())
+	task := &pickupv1.Task{SpellId: got.GetSpellId(), SpellEpoch: got.GetEpoch(), SpellVersion: got.GetVersion(),
+		Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS"}
+	if change != nil {
+		change(task)
+	}
+	data, err := proto.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds, err := loadFeeds(h.cfg.FeedsDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := &store{db: h.db, answered: answering(feedsByKey(feeds))}
+	e := event.Event{Type: taskType, ID: uuid.NewSHA1(spell, nil), Key: spell, Epoch: 1, Version: version, Data: data}
+	if err := h.db.InTx(t.Context(), "inbox", func(tx pgx.Tx) error {
+		return st.applyTasks(t.Context(), tx, time.Now().UTC(), []event.Event{e})
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func takenAt(at time.Time) func(*pickupv1.Task) {
+	return func(t *pickupv1.Task) { t.TakenAt = timestamp(at) }
+}
+
+func (h *hub) openAnswers(t *testing.T) int {
+	t.Helper()
+	return h.count(t, `SELECT count(*) FROM answer WHERE accepted_at IS NULL`)
+}
+
+func (h *hub) allAccepted(t *testing.T) {
+	t.Helper()
+	kittest.Eventually(t, "every answer is accepted", func() bool { return h.openAnswers(t) == 0 })
+}
+
+// tryNow makes all answers due, as time would.
+func (h *hub) tryNow(t *testing.T) {
+	t.Helper()
+	if _, err := h.db.Pool.Exec(t.Context(), `UPDATE answer SET next_try = '2020-01-01Z' WHERE accepted_at IS NULL`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheWardIsToldInItsOwnNumbersHowFarTheHandoverIs(t *testing.T) {
+	w := newWard(t).start()
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo(""), "mute": ""}) })
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes(), adt("A03", "M2", "V2", day(2, 14)).Set("MSH-3", "MSEPAS-MUTE").Bytes())
+	h.confirm(t, "M1", 1, nil)
+	h.confirm(t, "M2", 1, nil)
+	h.confirm(t, "M1", 2, takenAt(day(3, 9)))
+	h.confirm(t, "M1", 3, takenAt(day(3, 9))) // nothing new for the ward
+	h.confirm(t, "M1", 4, func(task *pickupv1.Task) {
+		task.TakenAt, task.FirstContactAt, task.CompletedAt = timestamp(day(3, 9)), timestamp(day(4, 9)), timestamp(day(20, 9))
+	})
+	h.allAccepted(t)
+	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1, contacted V1, closed V1" {
+		t.Errorf("the ward heard: %s", got)
+	}
+	if len(w.came) != 5 {
+		t.Errorf("%d messages for five words", len(w.came))
+	}
+	m := w.came[2]
+	for path, want := range map[string]string{
+		"MSH-3": "HOMEWARD", "MSH-5": "EPR", "MSH-6": "RAJ", "MSH-9.1": "ORU", "MSH-9.2": "R01", "MSH-11": "P", "MSH-12": "2.4",
+		"PID-3": "1234567", "PID-3.4": "RAJ", "PID-3.5": "PI", "PID-5.1": "", "PID-5.7": "S", "PV1-2": "I", "PV1-19": "V1",
+		"OBR-4.1": "HANDOVER", "OBR-7": "20260903100000+0100", "OBR-25": "F",
+	} {
+		if got := m.Get(path).Text(); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	results := map[string]string{}
+	for s := range m.Segments("OBX") {
+		results[s.Field(3, 1).Text()] = s.Field(5, 1).Text()
+	}
+	want := map[string]string{"HANDOVER-WORD": "taken", "HANDOVER-REFERENCE": h.handover(t, "M1").GetReference(), "PICK-UP": "due", "TEAM": "CLS-GRAYS"}
+	if fmt.Sprint(results) != fmt.Sprint(want) {
+		t.Errorf("results %v, want %v", results, want)
+	}
+	for s := range m.Segments("") {
+		for _, personal := range []string{"TESTER", "9990000026", "19410312", "EXAMPLE ROAD", "RM17"} {
+			for field := 1; field < 50; field++ {
+				for part := 1; part < 8; part++ {
+					if strings.Contains(s.Field(field, part).Text(), personal) {
+						t.Errorf("%s-%d holds %s", s.Name(), field, personal)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
+	w := newWard(t) // away
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })
+	tried := func(result string) bool {
+		return h.count(t, `SELECT count(*) FROM answer_attempt WHERE result = $1`, result) > 0
+	}
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	h.confirm(t, "M1", 1, takenAt(day(3, 9)))
+	kittest.Eventually(t, "a try without a receiver is recorded", func() bool { return tried("none") })
+
+	lost := 2
+	w.answers(func(m *hl7.Message) string {
+		if lost--; lost >= 0 {
+			return "" // taken, but the answer is lost
+		}
+		return "AE"
+	})
+	w.start()
+	kittest.Eventually(t, "AE is recorded", func() bool { return tried("AE") })
+	if n := len(w.words()); n != 1 {
+		t.Errorf("%d words were told while the first one is not accepted", n)
+	}
+	w.stop()
+	w.answers(accepts)
+	w.start()
+	h.allAccepted(t)
+	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1" {
+		t.Errorf("the ward heard: %s", got)
+	}
+	ops := opsv1.NewExplainServiceClient(h.dial(t, authn.Ops))
+	resp, err := ops.ExplainHandover(t.Context(), &opsv1.ExplainHandoverRequest{SpellId: h.handover(t, "M1").GetSpellId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	for _, hop := range resp.GetHops() {
+		states = append(states, hop.GetState())
+	}
+	for _, want := range []string{"received, feed open, no answer", "received, feed open, answered AE", "received, feed open, answered AA", "taken, feed open, accepted, tries: 1"} {
+		if !slices.Contains(states, want) {
+			t.Errorf("no hop %q among %q", want, states)
+		}
+	}
+}
+
+func TestARejectedAnswerIsAnExceptionUntilTheReceiverTakesIt(t *testing.T) {
+	w := newWard(t).start()
+	w.answers(func(m *hl7.Message) string {
+		if m.Get("PV1-19").Text() == "V1" {
+			return "AR"
+		}
+		return "CA"
+	})
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })
+	exceptions := func() int {
+		return h.count(t, `SELECT count(*) FROM exception WHERE kind = 'answer-rejected' AND owner = 'hub' AND closed_at IS NULL`)
+	}
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	h.confirm(t, "M1", 1, nil)
+	kittest.Eventually(t, "the rejection is an exception", func() bool { return exceptions() == 1 })
+	h.send(t, adt("A03", "M2", "V2", day(2, 14)).Bytes())
+	h.confirm(t, "M2", 1, nil)
+	kittest.Eventually(t, "the answers about somebody else are accepted", func() bool { return h.openAnswers(t) == 2 })
+	if got := h.handover(t, "M1").GetExceptions(); !slices.Contains(got, "answer-rejected") {
+		t.Errorf("the handover shows the exceptions %q", got)
+	}
+	if n := h.count(t, `SELECT count(*) FROM exception WHERE detail LIKE '%TESTER%'`); n != 0 {
+		t.Error("what the receiver said of the person is in an exception")
+	}
+	h.tryNow(t)
+	kittest.Eventually(t, "it is tried again", func() bool { return h.count(t, `SELECT count(*) FROM answer_attempt WHERE result = 'AR'`) == 2 })
+	if exceptions() != 1 {
+		t.Error("a second rejection is a second exception")
+	}
+	w.answers(accepts)
+	h.tryNow(t)
+	h.allAccepted(t)
+	if exceptions() != 0 {
+		t.Error("the exception stays open though the answer was accepted")
+	}
+	if got := strings.Join(w.words(), ", "); got != "received V1, received V2, delivered V2, delivered V1" {
+		t.Errorf("the ward heard: %s", got)
+	}
+}
+
+func TestAReceiverThatIsAwayDelaysNoOther(t *testing.T) {
+	away, other := newWard(t), newWard(t).start()
+	stuck := newWard(t).start()
+	stuck.answers(func(*hl7.Message) string { time.Sleep(time.Second); return "" })
+	h := startHub(t, func(c *Config) {
+		c.FeedsDir = feedsWith(t, map[string]string{"open": away.answersTo(""), "stuck": stuck.answersTo(""), "other": other.answersTo("")})
+	})
+	for i := range 20 {
+		for _, application := range []string{"MSEPAS", "MSEPAS-STUCK", "MSEPAS-OTHER"} {
+			h.send(t, adt("A03", fmt.Sprint("M", i), fmt.Sprint("V", i, application), day(2, 14)).Set("MSH-3", application).Bytes())
+		}
+	}
+	h.interpreted(t)
+	kittest.Eventually(t, "the one that works has all its answers", func() bool { return len(other.words()) == 20 })
+	if n := h.count(t, `SELECT count(*) FROM answer WHERE feed <> 'other' AND accepted_at IS NULL`); n != 40 {
+		t.Errorf("%d answers wait for those that are away, want 40", n)
+	}
+}
+
+func TestAnswersSurviveARestartAndAreTheSameMessageAgain(t *testing.T) {
+	w := newWard(t).start()
+	got := make(chan string, 10)
+	w.answers(func(m *hl7.Message) string { got <- m.Header.ControlID; return "" })
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	first := <-got
+	// A second hub beside the first one takes over what is due, whichever of them still runs.
+	second := h.cfg
+	second.GRPCAddr, second.MLLPAddr = kittest.FreeAddr(t), kittest.FreeAddr(t)
+	kittest.Start(t, func(ctx context.Context) error { return Run(ctx, second) })
+	if again := <-got; again != first {
+		t.Errorf("MSH-10 is %s at first and %s the second time: the receiver cannot know it for the same", first, again)
+	}
+	w.answers(accepts)
+	h.allAccepted(t)
+	if n := len(w.words()); n != 1 {
+		t.Errorf("%d answers for one", n)
+	}
+}
+
+func TestAnswersGoOverTLSWithTheHubsCertificate(t *testing.T) {
+	ca, files := newAuthority(t), newIdentityFiles(t)
+	later := time.Now().Add(time.Hour)
+	files.write(t, ca.issue(t, "hub.example", later), ca)
+	w := newWard(t)
+	w.tls = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "engine.example", later)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(), MinVersion: tls.VersionTLS12}
+	w.start()
+	stranger := newWard(t)
+	stranger.tls = &tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue(t, "engine.example", later)}, MinVersion: tls.VersionTLS12}
+	stranger.start()
+	const tlsTo = `,"tls":true,"server_name":"engine.example"`
+	h := startHub(t, files.configure, func(c *Config) {
+		c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo(tlsTo), "other": stranger.answersTo(tlsTo)})
+	})
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes(), adt("A03", "M2", "V2", day(2, 14)).Set("MSH-3", "MSEPAS-OTHER").Bytes())
+	kittest.Eventually(t, "the ward has its answer", func() bool { return len(w.words()) == 1 })
+	kittest.Eventually(t, "the try at the stranger is recorded", func() bool {
+		return h.count(t, `SELECT count(*) FROM answer_attempt WHERE result = 'none' AND said LIKE '%certificate%'`) > 0
+	})
+	if len(stranger.words()) != 0 {
+		t.Error("somebody whose certificate nobody vouches for was told")
+	}
+}

@@ -1,0 +1,228 @@
+package dischargehub
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
+)
+
+// answerer sends a feed's answers to the hospital, one after another over a connection of its own, until each is accepted. There is one
+// for each feed, so that a receiver that is away holds up nobody else's.
+type answerer struct {
+	feed     discharge.Feed
+	store    *store
+	now      func() time.Time
+	identity *identity // for TLS
+	tracer   trace.Tracer
+	log      *slog.Logger
+
+	conn     net.Conn // nil while there is none
+	in       *hl7.Reader
+	used     time.Time // when the connection was
+	failures int       // in a row, other than rejections
+	rest     time.Time // nothing is sent before
+	alarmed  time.Time // when it was last
+}
+
+const (
+	answerPoll = time.Second
+	// answerTimeout bounds one try. The lease is longer, so that no other replica sends what this one still waits for.
+	answerTimeout = 30 * time.Second
+	answerLease   = 45 * time.Second
+	// An idle connection is closed before a receiver or a firewall forgets it.
+	answerIdle = 30 * time.Second
+	answerRest = time.Minute // between tries while the receiver is away, at most
+	maxAck     = 64 << 10
+	maxSaid    = 500 // bytes of what a receiver said that are kept
+)
+
+// answer adds an answerer for each feed whose file says where its answers go.
+func (h *Hub) answer(svc *service.Service, id *identity) error {
+	for _, f := range h.door.feeds {
+		if f.Answers == nil {
+			continue
+		}
+		if f.Answers.TLS {
+			if _, _, err := id.read(); err != nil {
+				return fmt.Errorf("answers of feed %s: %w", f.Key, err)
+			}
+		}
+		a := &answerer{feed: f, store: h.store, now: svc.Now, identity: id, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
+		svc.Go(a.Run)
+	}
+	return nil
+}
+
+// attempt is what came of sending an answer.
+type attempt struct {
+	code hl7.AckCode // MSA-1; empty when there was no answer
+	said string      // MSA-3, or the error
+}
+
+func (a attempt) accepted() bool { return a.code == hl7.Accept || a.code == hl7.CommitAccept }
+func (a attempt) rejected() bool { return a.code == hl7.Reject || a.code == hl7.CommitReject }
+
+// wait is when to try again after so many tries.
+func (a attempt) wait(tries int) time.Duration {
+	if a.rejected() {
+		return discharge.AfterReject
+	}
+	return discharge.Retry(tries)
+}
+
+// Run sends until ctx ends.
+func (a *answerer) Run(ctx context.Context) error {
+	defer a.hangUp()
+	return run.Loop{Name: "answer " + a.feed.Key, Step: a.Step, Poll: answerPoll, Log: a.log}.Run(ctx)
+}
+
+// Step sends one answer, if one is due.
+func (a *answerer) Step(ctx context.Context) (bool, error) {
+	now := a.now()
+	if now.Before(a.rest) && a.rest.Sub(now) <= answerRest { // a clock that was set back must not stretch the rest
+		return false, nil
+	}
+	next, err := a.store.claimAnswer(ctx, a.feed.Key, now, now.Add(answerLease))
+	if err != nil {
+		return false, err
+	}
+	if next == nil {
+		if a.conn != nil && now.Sub(a.used) > answerIdle {
+			a.hangUp()
+		}
+		return false, nil
+	}
+	o := a.send(ctx, next)
+	a.used = a.now()
+	if o.accepted() || o.rejected() {
+		a.failures = 0
+	} else {
+		a.failures++
+		a.rest = a.used.Add(min(discharge.Retry(a.failures), answerRest))
+	}
+	a.tell(ctx, next, o)
+	return true, a.store.recordAttempt(ctx, next, a.used, o)
+}
+
+// tell logs what a person should know of: the first failure of a row, a rejection, and an alarm while answers are late.
+func (a *answerer) tell(ctx context.Context, next *queuedAnswer, o attempt) {
+	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries + 1}
+	switch late := a.used.Sub(next.recordedAt); {
+	case o.accepted():
+	case o.rejected():
+		a.log.ErrorContext(ctx, "alarm: the hospital rejects an answer; it is an exception, and tried again every hour", attrs...)
+	case late >= alarmAfter && a.used.Sub(a.alarmed) >= alarmAfter:
+		a.alarmed = a.used
+		a.log.ErrorContext(ctx, "alarm: the ward's answers are not accepted; see that the hospital's receiver runs", append(attrs, "since", next.recordedAt)...)
+	case a.failures == 1:
+		a.log.WarnContext(ctx, "answer not accepted, will retry", attrs...)
+	}
+}
+
+// send sends one answer and waits for what the receiver says to it.
+func (a *answerer) send(ctx context.Context, next *queuedAnswer) attempt {
+	ctx, span := a.tracer.Start(trace.ContextWithRemoteSpanContext(ctx, event.ParseTraceparent(next.traceparent)), "answer "+string(next.Word),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			attribute.String("homeward.feed", a.feed.Key), attribute.String("homeward.spell.id", next.SpellID),
+			attribute.String("homeward.reference", discharge.Reference(next.SpellID))))
+	defer span.End()
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	o, err := a.exchange(ctx, next)
+	if err != nil {
+		a.hangUp()
+		o.said = err.Error()
+	}
+	if !o.accepted() {
+		span.SetStatus(codes.Error, "not accepted")
+	}
+	o.said = o.said[:min(len(o.said), maxSaid)]
+	o.said = storedControlID(o.said) // PostgreSQL's text holds no NUL and nothing but UTF-8
+	return o
+}
+
+func (a *answerer) exchange(ctx context.Context, next *queuedAnswer) (attempt, error) {
+	if err := a.connect(ctx); err != nil {
+		return attempt{}, err
+	}
+	deadline, _ := ctx.Deadline()
+	if err := a.conn.SetDeadline(deadline); err != nil {
+		return attempt{}, err
+	}
+	if _, err := a.conn.Write(hl7.Frame(next.Message(a.feed))); err != nil {
+		return attempt{}, err
+	}
+	raw, err := a.in.Next()
+	if errors.Is(err, io.EOF) {
+		return attempt{}, errors.New("the receiver ended the connection and did not answer")
+	}
+	if err != nil {
+		return attempt{}, err
+	}
+	ack, err := hl7.Parse(raw)
+	if err != nil {
+		return attempt{}, fmt.Errorf("the answer is no HL7: %w", err)
+	}
+	if id := ack.Get("MSA-2").Text(); id != next.ControlID() {
+		return attempt{}, errors.New("the answer is to another message: MSA-2 is not our MSH-10")
+	}
+	o := attempt{code: hl7.AckCode(ack.Get("MSA-1").Text()), said: ack.Get("MSA-3").Text()}
+	switch o.code {
+	case hl7.Accept, hl7.CommitAccept, hl7.Error, hl7.CommitError, hl7.Reject, hl7.CommitReject:
+		return o, nil
+	}
+	return attempt{}, errors.New("the answer says neither yes nor no: MSA-1 is none of AA, AE, AR, CA, CE, CR")
+}
+
+func (a *answerer) connect(ctx context.Context) error {
+	if a.conn != nil {
+		return nil
+	}
+	to := a.feed.Answers
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", to.Addr)
+	if err != nil {
+		return err
+	}
+	if to.TLS {
+		name := to.ServerName
+		if name == "" {
+			name, _, _ = net.SplitHostPort(to.Addr)
+		}
+		config, err := a.identity.client(name)
+		if err != nil {
+			_ = conn.Close()
+			return err
+		}
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return err
+		}
+		conn = secure
+	}
+	a.conn, a.in = conn, hl7.NewReader(conn, maxAck)
+	return nil
+}
+
+func (a *answerer) hangUp() {
+	if a.conn != nil {
+		_ = a.conn.Close()
+		a.conn = nil
+	}
+}

@@ -137,7 +137,8 @@ func (s *server) PreviewMapping(ctx context.Context, req *dischargev1.PreviewMap
 	return resp, nil
 }
 
-// preview reads every message twice and folds every spell twice; the facts of other feeds, and of messages before, are the same in both.
+// preview reads every message twice and folds every spell twice; the facts of other feeds, and of messages before, are the same in both. What
+// is told of people apart from a stay is left out of both.
 func (s *server) preview(ctx context.Context, changed discharge.Feed, since time.Time, limit int, resp *dischargev1.PreviewMappingResponse) error {
 	rows, err := s.store.db.Pool.Query(ctx, `
 			SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.body FROM inbound i
@@ -173,8 +174,10 @@ func sortBySpell(r discharge.Reading, facts map[uuid.UUID][]discharge.Fact, prob
 	for _, p := range r.Problems {
 		problems[p.Kind]++
 	}
-	if id, err := uuid.Parse(r.Fact.SpellID); err == nil && r.Usable {
-		facts[id] = append(facts[id], r.Fact)
+	for _, f := range append([]discharge.Fact{r.Fact}, r.Also...) {
+		if id, err := uuid.Parse(f.SpellID); err == nil && r.Usable && !f.Kind.OfPerson() {
+			facts[id] = append(facts[id], f)
+		}
 	}
 }
 

@@ -156,8 +156,8 @@ func spellsOf(messages []feedcheck.Message, all []discharge.Feed) map[string]dis
 		if !known {
 			continue
 		}
-		if r, err := discharge.FromHL7(feed, m.Raw); err == nil && r.Usable {
-			facts = append(facts, r.Fact)
+		if r, err := discharge.FromHL7(feed, m.Raw); err == nil {
+			facts = append(facts, outcome.Facts(r)...)
 		}
 	}
 	spells := map[string]discharge.Spell{}

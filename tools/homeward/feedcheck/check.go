@@ -106,9 +106,7 @@ func Check(messages []Message, feed discharge.Feed, place pickup.Place) Report {
 		for _, p := range o.reading.Problems {
 			problems[p.Kind+" at "+p.Where]++
 		}
-		if o.reading.Usable {
-			s.facts = append(s.facts, o.reading.Fact)
-		}
+		s.facts = append(s.facts, outcome.Facts(o.reading)...)
 		r.Triggers[parsed.Header.Type+"^"+o.trigger]++
 		r.Versions[cmp.Or(parsed.Header.Version, "none")]++
 		r.Senders[parsed.Header.SendingApplication+" at "+parsed.Header.SendingFacility]++

@@ -33,6 +33,11 @@ func TestSheetSaysWhatTheFeedIs(t *testing.T) {
 		if !strings.Contains(md.String(), "OWN <WAY>") || !strings.Contains(html.String(), "OWN &lt;WAY&gt;") {
 			t.Errorf("%s: the sender's own words are not there, or not escaped", f.Key)
 		}
+		for _, row := range s.Triggers {
+			if row.Meaning == "" {
+				t.Errorf("%s is handled, and the sheet does not say what it means", row.Name)
+			}
+		}
 		// The sample is one that the feed takes without a complaint.
 		if r, err := discharge.FromHL7(f, sample(f, "A03")); err != nil || !r.Usable || len(r.Problems) > 0 || len(r.Fact.Flags) > 0 {
 			t.Errorf("%s: the sample is read as %+v, %v", f.Key, r, err)

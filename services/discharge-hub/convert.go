@@ -38,6 +38,10 @@ var (
 		discharge.CouncilPackage: dischargev1.Involvement_INVOLVEMENT_COUNCIL_PACKAGE,
 		discharge.OnPathway:      dischargev1.Involvement_INVOLVEMENT_PATHWAY,
 	}
+	criteria = map[discharge.CriteriaToReside]dischargev1.CriteriaToReside{
+		discharge.CriteriaMet:    dischargev1.CriteriaToReside_CRITERIA_TO_RESIDE_MET,
+		discharge.CriteriaNotMet: dischargev1.CriteriaToReside_CRITERIA_TO_RESIDE_NOT_MET,
+	}
 	pathways = map[string]dischargev1.Pathway{
 		"0": dischargev1.Pathway_PATHWAY_0,
 		"1": dischargev1.Pathway_PATHWAY_1,
@@ -62,6 +66,7 @@ func spellToProto(s discharge.Spell) *dischargev1.Spell {
 		HomePostcodeSector: s.HomePostcodeSector, HomePostcodeSectorLater: s.HomePostcodeSectorLater, NoFixedAbode: s.NoFixedAbode,
 		DestinationPostcodeSector: s.DestinationPostcodeSector, Adult: adults[s.Adult], Death: deaths[s.Death], Pathway: pathways[s.Pathway],
 		Flags: s.Flags, DataVersion: s.DataVersion, ExpectedDischargeOn: s.ExpectedDischargeOn,
+		CriteriaToReside: criteria[s.CriteriaToReside], DischargeReadyOn: s.ReadyOn,
 	}
 	for _, i := range s.Involvements {
 		p.Involvements = append(p.Involvements, involvements[i])
@@ -80,7 +85,7 @@ func spellFromProto(p *dischargev1.Spell) *discharge.Spell {
 		PracticeCodeLater: p.GetPracticeCodeLater(), HomePostcodeSector: p.GetHomePostcodeSector(), HomePostcodeSectorLater: p.GetHomePostcodeSectorLater(),
 		NoFixedAbode: p.GetNoFixedAbode(), DestinationPostcodeSector: p.GetDestinationPostcodeSector(), Adult: word(adults, p.GetAdult()),
 		Death: word(deaths, p.GetDeath()), Pathway: word(pathways, p.GetPathway()), Flags: p.GetFlags(), DataVersion: p.GetDataVersion(),
-		ExpectedDischargeOn: p.GetExpectedDischargeOn(),
+		ExpectedDischargeOn: p.GetExpectedDischargeOn(), CriteriaToReside: word(criteria, p.GetCriteriaToReside()), ReadyOn: p.GetDischargeReadyOn(),
 	}
 	for _, i := range p.GetInvolvements() {
 		s.Involvements = append(s.Involvements, word(involvements, i))

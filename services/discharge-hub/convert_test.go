@@ -37,6 +37,8 @@ func TestEveryDifferenceOfASpellIsInItsPublishedBytes(t *testing.T) {
 		"no discharge": func(s *discharge.Spell) { s.Discharge = nil },
 		"time":         func(s *discharge.Spell) { s.Discharge.At = s.Discharge.At.Add(1) },
 		"expected":     func(s *discharge.Spell) { s.ExpectedDischargeOn = "2026-09-02" },
+		"criteria":     func(s *discharge.Spell) { s.CriteriaToReside = discharge.CriteriaMet },
+		"ready":        func(s *discharge.Spell) { s.ReadyOn = "2026-09-02" },
 		"date":         func(s *discharge.Spell) { s.Discharge.On = "x" },
 		"method":       func(s *discharge.Spell) { s.Discharge.Method = "x" },
 		"destination":  func(s *discharge.Spell) { s.Discharge.Destination = "x" },

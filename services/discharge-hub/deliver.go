@@ -39,6 +39,9 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 			taken[i] = &at
 		}
 	}
+	if err := s.teller.hold(ctx, tx, spells); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `
 		UPDATE spell s SET
 			delivered_at = CASE WHEN (s.delivered_epoch, s.delivered_version) = (t.epoch, t.version) THEN s.delivered_at ELSE $5 END,
@@ -49,7 +52,10 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 	if err != nil {
 		return fmt.Errorf("store deliveries: %w", err)
 	}
-	return answerTask(ctx, tx, now, s.answered, fresh, tasks)
+	if err := answerTask(ctx, tx, now, s.answered, fresh, tasks); err != nil {
+		return err
+	}
+	return s.teller.tell(ctx, tx, now, spells)
 }
 
 // onlyKeep applies events of which nothing is needed but the snapshot that the inbox keeps.

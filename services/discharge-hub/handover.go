@@ -14,6 +14,7 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/explain"
 	"github.com/homeward-care/homeward/services/kit/fault"
@@ -167,7 +168,11 @@ func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error)
 		SELECT since, 'undelivered', 'community-pickup has not confirmed the current version; it is sent again', '', until + $2::interval
 		FROM undelivered, chased WHERE spell_id = $1
 		UNION ALL
-		SELECT taken_at, 'taken', 'a worker in the team has it', '', NULL FROM spell WHERE id = $1 AND taken_at IS NOT NULL`, spell, resendAfter+undeliveredPoll)
+		SELECT taken_at, 'taken', 'a worker in the team has it', '', NULL FROM spell WHERE id = $1 AND taken_at IS NOT NULL
+		UNION ALL
+		SELECT a.at, 'webhook', 'client ' || a.client || ', Task version ' || a.version || CASE WHEN a.error = '' THEN ', taken' ELSE ', not taken: ' || a.error END,
+			'', CASE WHEN a.error <> '' THEN d.next_at END
+		FROM webhook_attempt a LEFT JOIN webhook_due d USING (client, task_id) WHERE a.task_id = $3`, spell, resendAfter+undeliveredPoll, fhir.TaskID(spell.String()))
 	if err != nil {
 		return nil, err
 	}

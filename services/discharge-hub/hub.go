@@ -43,9 +43,19 @@ type Config struct {
 	MLLPFirstByteTimeout         time.Duration `env:"MLLP_FIRST_BYTE_TIMEOUT"`
 	MLLPFrameTimeout             time.Duration `env:"MLLP_FRAME_TIMEOUT"`
 	// FeedsDir holds a JSON file for each sender; empty means the feeds that are built in.
-	FeedsDir       string `env:"FEEDS_DIR"`
-	PickupAddr     string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
-	AssessmentAddr string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
+	FeedsDir string `env:"FEEDS_DIR"`
+	// FHIRAddr is where the FHIR door listens; empty for no such door. FHIRPublicURL is the address under which clients reach it.
+	FHIRAddr      string `env:"FHIR_ADDR"`
+	FHIRPublicURL string `env:"FHIR_PUBLIC_URL"`
+	// With a certificate the FHIR door speaks TLS; without, something in front of it does.
+	FHIRCertFile string `env:"FHIR_TLS_CERT_FILE"`
+	FHIRKeyFile  string `env:"FHIR_TLS_KEY_FILE"`
+	// ClientsDir holds a JSON file for each machine that signs in.
+	ClientsDir string `env:"CLIENTS_DIR"`
+	// TokenSigningKeyFile is the private key for the tokens of clients.
+	TokenSigningKeyFile string `env:"TOKEN_SIGNING_KEY_FILE"`
+	PickupAddr          string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
+	AssessmentAddr      string `env:"LIGHT_TOUCH_ASSESSMENT_ADDR,required,notEmpty"`
 }
 
 // Stream and event types.
@@ -95,19 +105,33 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
 		return err
 	}
+	if cfg.FHIRAddr != "" {
+		door, err := hub.openFHIR(svc, cfg)
+		if err != nil {
+			return err
+		}
+		svc.Go(door.serve)
+	}
 	return svc.Run(ctx)
 }
 
-// Hub is a wired hub whose MLLP door nobody has opened to the network yet.
+// Hub is a wired hub whose doors nobody has opened to the network yet.
 type Hub struct {
 	door    *mllpDoor
+	fhir    *fhirDoor
+	clients map[string]client
 	senders *atomic.Int32
 	store   *store
 }
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
+	clients, err := loadClients(cfg.ClientsDir, feedsByKey(feedList))
+	if err != nil {
+		return nil, err
+	}
 	st := &store{db: svc.DB, answered: answering(feedsByKey(feedList))}
+	tellBack(svc, st, clients)
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
@@ -155,7 +179,8 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	}
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	return &Hub{door, &rcv.senders, st}, nil
+	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending, now: svc.Now, tracer: tracer, log: svc.Log}
+	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/outbox"
@@ -149,9 +150,12 @@ func (in *interpreter) read(p pendingMessage) discharge.Reading {
 	}
 	var r discharge.Reading
 	var err error
-	if p.Format == formatRecordEvent {
+	switch p.Format {
+	case formatRecordEvent:
 		r, err = readRecordEvent(feed, p.Body)
-	} else {
+	case formatFHIR:
+		r, err = fhir.Stored(feed, p.Body)
+	default:
 		r, err = discharge.FromHL7(feed, p.Body)
 	}
 	if err != nil {
@@ -315,6 +319,9 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 		return nil, nil, err
 	}
 	if err := answerReceived(ctx, tx, now, in.store.answered, saved, own); err != nil {
+		return nil, nil, err
+	}
+	if err := in.store.teller.tell(ctx, tx, now, spells); err != nil {
 		return nil, nil, err
 	}
 	return exceptions, facts, savePersons(ctx, tx, persons)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,13 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 	if !ok || feed.Door != discharge.DoorGRPC {
 		return nil, fault.Field("feed", "is not a configured feed of the gRPC door; see the feeds folder for the keys")
 	}
+	who, err := authn.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !who.Has(authn.HubStaff) && !slices.Contains(who.Feeds, feed.Key) {
+		return nil, fault.New(fault.Forbidden, "feed: %s is not one for which you may send", feed.Key)
+	}
 	if err := checkRecordEvent(req); err != nil {
 		return nil, err
 	}
@@ -73,7 +81,22 @@ func (s *server) GetHandover(ctx context.Context, req *dischargev1.GetHandoverRe
 	if err != nil {
 		return nil, err
 	}
-	return s.store.handover(ctx, spell)
+	resp, err := s.store.handover(ctx, spell)
+	if err == nil && !s.seesProvider(ctx, resp.GetSpell().GetProvider()) {
+		return nil, notFound("spell")
+	}
+	return resp, err
+}
+
+// seesProvider tells whether the caller may see a provider's handovers. An integration engine sees those of the organisations for which it
+// sends.
+func (s *server) seesProvider(ctx context.Context, provider string) bool {
+	who, err := authn.From(ctx)
+	if err != nil {
+		return false
+	}
+	return who.Has(authn.HubStaff, authn.Ops, authn.CLSWorker, authn.CLSManager, authn.Service) ||
+		slices.ContainsFunc(who.Feeds, func(key string) bool { return s.feeds[key].Provider == provider })
 }
 
 func (s *server) find(ctx context.Context, req *dischargev1.GetHandoverRequest) (uuid.UUID, error) {

@@ -22,6 +22,7 @@ import (
 type store struct {
 	db       *pg.DB
 	answered []string // the feeds whose hospitals are told how far their handovers are
+	teller   *teller  // nil where nobody is told
 }
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose

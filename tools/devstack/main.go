@@ -19,7 +19,8 @@ import (
 
 const usage = `usage: devstack run [-parts-only]    run everything until Ctrl-C
        devstack token -role ROLE [-sub NAME] [-team KEY]... [-provider KEY] [-valid 8h]
-                                    print a token of the development issuer`
+                                    print a token of the development issuer
+       devstack client-token        sign in as the development client of the FHIR door, and print its access token`
 
 func main() {
 	if err := command(os.Args[1:]); err != nil {
@@ -37,6 +38,8 @@ func command(args []string) error {
 		return runStack(args[1:])
 	case "token":
 		return printToken(args[1:])
+	case "client-token":
+		return printClientToken()
 	case "nats":
 		return stack.ServeNATS(args[1:])
 	}
@@ -138,5 +141,27 @@ func printToken(args []string) error {
 		return err
 	}
 	fmt.Println(strings.TrimSpace(token))
+	return nil
+}
+
+// printClientToken signs in at the running stack's FHIR door as a hospital's machine does.
+func printClientToken() error {
+	dir, err := devinfra.StateDir()
+	if err != nil {
+		return err
+	}
+	addresses, err := stack.ReadAddresses(dir)
+	if err != nil {
+		return err
+	}
+	client, err := stack.OpenClient(dir)
+	if err != nil {
+		return err
+	}
+	token, err := client.Token(context.Background(), addresses.FHIR)
+	if err != nil {
+		return err
+	}
+	fmt.Println(token)
 	return nil
 }

@@ -33,6 +33,7 @@ Next, in another terminal:
   make discharge          send a hospital's discharge message and see what becomes of it
   make why REF=...        the whole way of one handover, by its reference
   make trace ID=...       its spans in Jaeger, as a tree
+  devstack client-token   an access token of the development client, for the FHIR door (docs/fhir.md)
   kill -9 any process     it comes back, and nothing is lost
 Ctrl-C stops everything. The data stays for the next start; make clean removes it.
 
@@ -49,7 +50,7 @@ func where(s *stack.Stack, part string) string {
 	case "jaeger":
 		return s.Jaeger
 	case "discharge-hub":
-		return "gRPC " + s.GRPC[part] + ", HL7 over MLLP " + s.MLLP
+		return "gRPC " + s.GRPC[part] + ", HL7 over MLLP " + s.MLLP + ", FHIR " + s.FHIR + "/fhir"
 	}
 	return "gRPC " + s.GRPC[part]
 }

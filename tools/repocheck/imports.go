@@ -12,6 +12,7 @@ import (
 var pure = []string{
 	"services/community-pickup/pickup",
 	"services/discharge-hub/discharge",
+	"services/discharge-hub/fhir",
 	"services/discharge-hub/hl7",
 	"services/light-touch-assessment/assessment",
 	"services/reablement-capacity/reablement",

@@ -1,6 +1,7 @@
 package discharge
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +23,8 @@ type Event struct {
 	BirthDate, Postcode, Practice    string
 	DiedAt                           time.Time
 	DeathIndicator                   Told[bool]
+	// NHSNumberStatus is how sure the NHS number is: 01 is present and verified.
+	NHSNumberStatus string
 
 	DischargedAt        time.Time
 	ExpectedDischarge   time.Time
@@ -29,6 +32,13 @@ type Event struct {
 	DestinationPostcode string
 	Involvements        []Involvement
 	Pathway             string // "0" to "3"
+	// Withdrawn are involvements that are taken back.
+	Withdrawn []Involvement
+	// ExpectationCleared says that no discharge is expected any more.
+	ExpectationCleared bool
+	// MeetsCriteria says whether the criteria to reside are met, ReadyAt since when they are not.
+	MeetsCriteria Told[bool]
+	ReadyAt       time.Time
 }
 
 // FromEvent reads an event of a feed by the same rules as FromHL7. What makes it unusable is told as problems: the caller refuses
@@ -59,7 +69,11 @@ func FromEvent(feed Feed, e Event) Reading {
 		FamilyName:  text(e.FamilyName), GivenName: text(e.GivenName),
 		DiedAt: moment(e.DiedAt), DeathIndicator: e.DeathIndicator,
 		AdmittedAt: moment(e.AdmittedAt), DischargedAt: moment(e.DischargedAt),
-		ExpectedDischarge: moment(e.ExpectedDischarge),
+		ExpectedDischarge: moment(e.ExpectedDischarge), NHSNumberStatus: text(e.NHSNumberStatus),
+		MeetsCriteria: e.MeetsCriteria, ReadyAt: moment(e.ReadyAt),
+	}
+	if e.ExpectationCleared {
+		r.fact.ExpectedDischarge = Clear[Moment]()
 	}
 	f := &r.fact
 	if e.RecordedAt.IsZero() {
@@ -78,16 +92,19 @@ func FromEvent(feed Feed, e Event) Reading {
 	if p := NormalPostcode(e.DestinationPostcode); p != "" {
 		f.DestinationPostcode = Tell(p)
 	}
-	for _, known := range involvements {
-		for _, told := range e.Involvements {
-			if told == known {
-				f.Involvements = append(f.Involvements, known)
-				break
-			}
-		}
-	}
+	f.Involvements, f.Withdrawn = ofThose(e.Involvements), ofThose(e.Withdrawn)
 	if e.Kind == KindCancelPlan {
 		f.ExpectedDischarge = Clear[Moment]()
 	}
 	return r.finish("P")
+}
+
+// ofThose returns those of the involvements that there are, in their order.
+func ofThose(told []Involvement) (list []Involvement) {
+	for _, i := range involvements {
+		if slices.Contains(told, i) {
+			list = append(list, i)
+		}
+	}
+	return list
 }

@@ -74,3 +74,43 @@ func TestEmptyFieldsOfAnEventSayNothing(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestReadinessAndWithdrawnReferral(t *testing.T) {
+	feed := feedNamed(t, "hub-staff")
+	at := func(day, hour int) time.Time { return time.Date(2026, 9, day, hour, 0, 0, 0, time.UTC) }
+	fact := func(id string, recorded time.Time, change func(*Event)) Fact {
+		e := Event{MessageID: id, Digest: id, Kind: KindUpdate, RecordedAt: recorded, VisitNumber: "SPELL0001"}
+		change(&e)
+		r := FromEvent(feed, e)
+		if !r.Usable {
+			t.Fatal(r.Problems)
+		}
+		return r.Fact
+	}
+	refer := fact("1", at(1, 9), func(e *Event) { e.Involvements = []Involvement{HubReferral}; e.ExpectedDischarge = at(5, 12) })
+	notMet := fact("2", at(2, 9), func(e *Event) { e.MeetsCriteria = Tell(false) })
+	again := fact("3", at(3, 9), func(e *Event) { e.MeetsCriteria = Tell(false) })
+	since := fact("4", at(3, 10), func(e *Event) { e.MeetsCriteria = Tell(false); e.ReadyAt = at(1, 8) })
+	met := fact("5", at(4, 9), func(e *Event) { e.MeetsCriteria = Tell(true) })
+	withdrawn := fact("6", at(4, 10), func(e *Event) { e.Withdrawn = []Involvement{HubReferral}; e.ExpectationCleared = true })
+	anew := fact("7", at(4, 11), func(e *Event) { e.Involvements = []Involvement{HubReferral} })
+	for _, c := range []struct {
+		name            string
+		facts           []Fact
+		criteria        CriteriaToReside
+		ready, expected string
+		referred        bool
+	}{
+		{"referred", []Fact{refer}, "", "", "2026-09-05", true},
+		{"not met, since it was recorded", []Fact{refer, notMet, again}, CriteriaNotMet, "2026-09-02", "2026-09-05", true},
+		{"not met, since the day told", []Fact{since, notMet, again}, CriteriaNotMet, "2026-09-01", "", false},
+		{"met again", []Fact{notMet, since, met}, CriteriaMet, "", "", false},
+		{"withdrawn", []Fact{withdrawn, refer}, "", "", "", false},
+		{"referred anew", []Fact{withdrawn, anew, refer}, "", "", "", true},
+	} {
+		got := Fold(c.facts).Spell
+		if got.CriteriaToReside != c.criteria || got.ReadyOn != c.ready || got.ExpectedDischargeOn != c.expected || (len(got.Involvements) > 0) != c.referred {
+			t.Errorf("%s: %q ready %q, expected %q, involvements %v", c.name, got.CriteriaToReside, got.ReadyOn, got.ExpectedDischargeOn, got.Involvements)
+		}
+	}
+}

@@ -47,6 +47,10 @@ type Fact struct {
 
 	Pathway      Told[string]  `json:"pathway,omitzero"`
 	Involvements []Involvement `json:"involvements,omitempty"`
+	Withdrawn    []Involvement `json:"withdrawn,omitempty"` // told before, and taken back
+	// MeetsCriteria says whether the criteria to reside are met; when they are not, ReadyAt says since when.
+	MeetsCriteria Told[bool]   `json:"meets_criteria,omitzero"`
+	ReadyAt       Told[Moment] `json:"ready_at,omitzero"`
 	// Flags are what is doubtful about this message, by code.
 	Flags []string `json:"flags,omitempty"`
 }

@@ -20,6 +20,7 @@ type Door string
 const (
 	DoorMLLP Door = "mllp"
 	DoorGRPC Door = "grpc"
+	DoorFHIR Door = "fhir"
 )
 
 // Mode says whether a feed's people are real.
@@ -45,6 +46,8 @@ type Feed struct {
 	Zone    *time.Location
 	Mode    Mode
 	Mapping Mapping
+	// VisitSystem and PatientSystem are the identifier systems of the provider's visit and patient numbers at the FHIR door.
+	VisitSystem, PatientSystem string
 	// Certificates are the names of the client certificates that may send for it; empty: anybody who reaches the door.
 	Certificates []string
 	// Silence limits how long it may send nothing; nil: what is usual decides.
@@ -80,6 +83,9 @@ type feedFile struct {
 	Scope       Scope    `json:"scope"`
 	TimeZone    string   `json:"time_zone"`
 	Mode        Mode     `json:"mode"`
+	// For the fhir door: the systems of Encounter.identifier and Patient.identifier.
+	VisitSystem   string `json:"visit_system"`
+	PatientSystem string `json:"patient_system"`
 	doorFile
 	Mapping struct {
 		Version          string            `json:"version"`
@@ -152,10 +158,16 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 		for _, facility := range in.Facilities {
 			c.that(odsCode(facility), "facilities", "must be ODS codes of three or five characters")
 		}
-	case DoorGRPC:
+	case DoorGRPC, DoorFHIR: // who may send is said by the client, not by the feed
 		c.that(in.Application == "" && len(in.Facilities) == 0, "application", "and facilities are for the mllp door only")
 	default:
-		c.that(false, "door", "must be mllp or grpc")
+		c.that(false, "door", "must be mllp, grpc or fhir")
+	}
+	if in.Door == DoorFHIR {
+		c.that(in.VisitSystem != "" && in.PatientSystem != "" && in.VisitSystem != in.PatientSystem, "visit_system",
+			"and patient_system must be two URIs, the systems of the provider's visit and patient numbers")
+	} else {
+		c.that(in.VisitSystem == "" && in.PatientSystem == "", "visit_system", "and patient_system are for the fhir door only")
 	}
 	zone, err := time.LoadLocation(in.TimeZone)
 	c.that(in.TimeZone != "" && err == nil, "time_zone", "must be a zone such as Europe/London, and the program needs time zone data")
@@ -165,7 +177,7 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 	}
 	feed := Feed{
 		Key: in.Key, Door: in.Door, Application: in.Application, Facilities: in.Facilities, Provider: in.Provider,
-		Scope: in.Scope, Zone: zone, Mode: in.Mode,
+		Scope: in.Scope, Zone: zone, Mode: in.Mode, VisitSystem: in.VisitSystem, PatientSystem: in.PatientSystem,
 		Mapping: Mapping{
 			Version:          m.Version,
 			Method:           c.path("mapping.method", m.Method, "PV1-36"),

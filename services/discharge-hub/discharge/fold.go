@@ -51,14 +51,15 @@ func Fold(facts []Fact) State {
 			flags = append(flags, DischargeBeforeStay)
 		}
 	}
-	if !slices.ContainsFunc(own, func(f *Fact) bool { return f.Kind != KindMoveVisit }) {
-		spell.Status = NotAdmitted // whose visit it is says nothing of where the person is
+	if !slices.ContainsFunc(own, func(f *Fact) bool { return !f.Kind.movesVisit() && !f.Kind.renumbersVisit() }) {
+		spell.Status = NotAdmitted // whose visit it is, and by what number, says nothing of where the person is
 	}
 	if spell.Status == InHospital && stay.expected.HasValue() {
 		spell.ExpectedDischargeOn = stay.expected.Value.Date()
 	}
 	spell.home(order, stay.current)
 	spell.involve(own)
+	spell.ready(own)
 	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
 
 	deathFacts := deathFactsOf(order, stay.current)
@@ -69,6 +70,7 @@ func Fold(facts []Fact) State {
 	}
 	flags = append(flags, person...)
 	renumbered := slices.ContainsFunc(own, func(f *Fact) bool { return slices.Contains(f.Flags, VisitNumberChanged) })
+	erased := stay.open && newest.Kind == KindDeleteVisit
 	deleted := !stay.voided && isDeleted(order)
 	for _, raised := range []struct {
 		flag string
@@ -81,6 +83,7 @@ func Fold(facts []Fact) State {
 		{FlagOnLeave, stay.away},
 		{BecameOutpatient, stay.became},
 		{VisitNumberChanged, renumbered},
+		{VisitDeleted, erased},
 		{PersonDeleted, deleted},
 		{FlagControlIDReused, controlIDReused(all)},
 		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
@@ -107,7 +110,7 @@ func Fold(facts []Fact) State {
 		stands  bool
 	}{
 		{contradictoryDeath, spell.Death == DeathContradictory}, {timeWithoutDischarge, stay.stray}, {cancelWithoutDischarge, stay.cancelled},
-		{secondStay, stay.second}, {becameOutpatient, stay.became}, {visitNumberChanged, renumbered}, {personDeleted, deleted},
+		{secondStay, stay.second}, {becameOutpatient, stay.became}, {visitNumberChanged, renumbered}, {visitDeleted, erased}, {personDeleted, deleted},
 	} {
 		if found.stands {
 			state.Problems = append(state.Problems, found.problem)
@@ -183,12 +186,39 @@ func (s *Spell) home(order []*Fact, current *leaving) {
 	}
 }
 
-// involve takes over what makes social care known to be involved; it is never taken back by silence.
+// ready takes over whether the criteria to reside are met, and since when they are not: as told, else since it was first recorded.
+func (s *Spell) ready(order []*Fact) {
+	var meets Told[bool]
+	var since Moment
+	for _, f := range order {
+		if !f.MeetsCriteria.Said {
+			continue
+		}
+		notMetBefore := meets.HasValue() && !meets.Value
+		meets = f.MeetsCriteria
+		switch {
+		case f.ReadyAt.HasValue():
+			since = f.ReadyAt.Value
+		case !notMetBefore:
+			since = Moment{At: f.Recorded}
+		}
+	}
+	switch {
+	case !meets.HasValue():
+	case meets.Value:
+		s.CriteriaToReside = CriteriaMet
+	default:
+		s.CriteriaToReside, s.ReadyOn = CriteriaNotMet, since.Date()
+	}
+}
+
+// involve takes over what makes social care known to be involved; it is taken back in words, never by silence.
 func (s *Spell) involve(order []*Fact) {
 	var pathway Told[string]
 	var known []Involvement
 	for _, f := range order {
 		pathway = pathway.then(f.Pathway)
+		known = slices.DeleteFunc(known, func(i Involvement) bool { return slices.Contains(f.Withdrawn, i) })
 		known = append(known, f.Involvements...)
 	}
 	s.Pathway = pathway.Value

@@ -46,6 +46,9 @@ func (h Held) Meanwhile() (Spell, bool) {
 	if s.Status == InHospital && told.ExpectedDischargeOn != "" {
 		s.ExpectedDischargeOn = told.ExpectedDischargeOn
 	}
+	if told.CriteriaToReside != "" {
+		s.CriteriaToReside, s.ReadyOn = told.CriteriaToReside, told.ReadyOn
+	}
 	for _, i := range told.Involvements {
 		if !slices.Contains(s.Involvements, i) {
 			s.Involvements = append(slices.Clone(s.Involvements), i)

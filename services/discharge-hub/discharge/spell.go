@@ -55,6 +55,14 @@ const (
 	OnPathway Involvement = "pathway"
 )
 
+// CriteriaToReside says whether the person needs the hospital's bed, by the national criteria; empty when not told.
+type CriteriaToReside string
+
+const (
+	CriteriaMet    CriteriaToReside = "met"
+	CriteriaNotMet CriteriaToReside = "not-met"
+)
+
 // involvements is every involvement in the order in which a snapshot lists them.
 var involvements = [...]Involvement{HubReferral, CouncilPackage, OnPathway}
 
@@ -83,8 +91,11 @@ type Spell struct {
 	Pathway                   string // "0" to "3", empty when not told
 	// ExpectedDischargeOn is the calendar date in London, YYYY-MM-DD, on which the hospital expects the person to leave, while they are there.
 	ExpectedDischargeOn string
-	Flags               []string
-	DataVersion         string
+	CriteriaToReside    CriteriaToReside
+	// ReadyOn is the discharge ready date, YYYY-MM-DD in London: since when the criteria to reside are not met.
+	ReadyOn     string
+	Flags       []string
+	DataVersion string
 }
 
 // Discharge is the end of a spell that holds now.

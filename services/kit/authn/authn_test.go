@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -266,5 +267,40 @@ func TestTeamsAreSeenByTheirOwnAndByWhoSeesAll(t *testing.T) {
 		if got := c.p.SeesTeam("B"); got != c.want {
 			t.Errorf("%+v sees team B: %v", c.p, got)
 		}
+	}
+}
+
+func TestSignerSignsWhatTheVerifierAccepts(t *testing.T) {
+	k, v := newIssuer(t)
+	keyFile := func(key any) string {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "key.pem")
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	s, err := authn.NewSigner(keyFile(k.private), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := authn.Principal{Subject: "client:x", Roles: []authn.Role{authn.Integration}, Feeds: []string{"mse-fhir"}}
+	token, err := s.Sign(want, "1", time.Now(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v.Verify(token)
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("%v %s", err, d)
+	}
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	if _, err := authn.NewSigner(keyFile(stranger), v); err == nil || !strings.Contains(err.Error(), "TOKEN_KEYS_FILE") {
+		t.Errorf("a key that nobody knows: %v", err)
+	}
+	if _, err := authn.NewSigner(filepath.Join(t.TempDir(), "none"), v); err == nil || !strings.Contains(err.Error(), "TOKEN_SIGNING_KEY_FILE") {
+		t.Errorf("no key: %v", err)
 	}
 }

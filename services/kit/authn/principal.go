@@ -32,6 +32,8 @@ type Principal struct {
 	Teams []string
 	// Provider is the key of the reablement provider for whom the person works.
 	Provider string
+	// Feeds are the keys of the feeds for which an integration engine may send.
+	Feeds []string
 }
 
 // Has reports whether the principal has one of the roles.

@@ -18,6 +18,7 @@ const Audience = "homeward"
 
 // Verifier checks bearer tokens (JWT, RFC 7519) of one issuer.
 type Verifier struct {
+	issuer string
 	keys   keyfunc.Keyfunc
 	parser *jwt.Parser
 }
@@ -32,7 +33,7 @@ func NewVerifier(keysFile, issuer string) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TOKEN_KEYS_FILE %s is not a JWK Set: %w", keysFile, err)
 	}
-	return &Verifier{keys: keys, parser: jwt.NewParser(
+	return &Verifier{issuer: issuer, keys: keys, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{"EdDSA", "ES256", "RS256", "PS256"}),
 		jwt.WithIssuer(issuer),
 		jwt.WithAudience(Audience),
@@ -47,6 +48,7 @@ type Claims struct {
 	Roles    []Role   `json:"roles"`
 	Teams    []string `json:"teams,omitempty"`
 	Provider string   `json:"provider,omitempty"`
+	Feeds    []string `json:"feeds,omitempty"`
 }
 
 // Verify returns the principal of a token.
@@ -58,7 +60,7 @@ func (v *Verifier) Verify(token string) (Principal, error) {
 	if c.Subject == "" {
 		return Principal{}, fault.New(fault.Unauthenticated, "the token names no subject (claim sub)")
 	}
-	return Principal{Subject: c.Subject, Roles: c.Roles, Teams: c.Teams, Provider: c.Provider}, nil
+	return Principal{Subject: c.Subject, Roles: c.Roles, Teams: c.Teams, Provider: c.Provider, Feeds: c.Feeds}, nil
 }
 
 // TokenFile is the service's own token, kept fresh in a file by whoever runs the service.

@@ -3,8 +3,10 @@ package devinfra
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -50,7 +52,18 @@ func OpenIssuer(dir string) (*Issuer, error) {
 	default:
 		i.key = ed25519.NewKeyFromSeed(seed)
 	}
-	return i, i.writeKeys()
+	return i, errors.Join(i.writeKeys(), i.writeSigningKey())
+}
+
+// SigningKeyFile is the private key as PEM, for a service that mints tokens of this issuer itself.
+func (i *Issuer) SigningKeyFile() string { return filepath.Join(i.dir, "signing-key.pem") }
+
+func (i *Issuer) writeSigningKey() error {
+	der, err := x509.MarshalPKCS8PrivateKey(i.key)
+	if err != nil {
+		return err
+	}
+	return writeAtomically(i.SigningKeyFile(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // KeysFile is the JWK Set (RFC 7517, RFC 8037) by which services verify.
@@ -82,7 +95,7 @@ func (i *Issuer) Mint(p authn.Principal, valid time.Duration) (string, error) {
 			Issuer: IssuerName, Subject: p.Subject, Audience: jwt.ClaimStrings{authn.Audience},
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(valid)),
 		},
-		Roles: p.Roles, Teams: p.Teams, Provider: p.Provider,
+		Roles: p.Roles, Teams: p.Teams, Provider: p.Provider, Feeds: p.Feeds,
 	})
 	token.Header["kid"] = i.keyID()
 	return token.SignedString(i.key)

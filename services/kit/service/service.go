@@ -42,6 +42,8 @@ type Service struct {
 	// RPC is where the service registers what it answers, Dial how it reaches another one.
 	RPC  grpc.ServiceRegistrar
 	Dial func(addr string) (grpc.ClientConnInterface, error)
+	// Verifier checks tokens for doors other than gRPC; nil where the service has none.
+	Verifier *authn.Verifier
 	// Publisher returns what hands events to a stream; Subscribe returns what brings those of the subjects, as bus.Subscription does.
 	Publisher func(stream string) func(ctx context.Context, events []event.Event) []error
 	Subscribe func(stream, subjects string) func(ctx context.Context, max int) ([]bus.Delivery, error)
@@ -76,6 +78,7 @@ func New(ctx context.Context, name string, c Config, table authn.Table) (*Servic
 	if err != nil {
 		return nil, err
 	}
+	s.Verifier = verifier
 	if s.DB, err = pg.Open(c.DatabaseURL, pg.Options{MaxConns: c.DatabaseConns, Tracer: tel.Tracer}); err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ var installations = map[string][]string{
 		"--set", "services.discharge-hub.secret=hub,services.discharge-hub.files.FEEDS_DIR=our-feeds,services.discharge-hub.env.LOG_LEVEL=DEBUG",
 		"--set", "services.discharge-hub.mllp.type=LoadBalancer,services.discharge-hub.mllp.sourceRanges={192.0.2.0/24},services.discharge-hub.mllp.annotations.a=b",
 		"--set", "services.discharge-hub.mllp.tlsSecret=door,services.discharge-hub.env.MLLP_MAX_CONNECTIONS=200",
+		"--set", "services.discharge-hub.fhir.publicURL=https://homeward.example,services.discharge-hub.fhir.clientsSecret=clients,services.discharge-hub.fhir.tlsSecret=fhir",
 		"--set", "services.community-pickup.files.PLACE_DIR=our-place,services.community-pickup.env.DATABASE_CONNS=20",
 	},
 }
@@ -108,6 +109,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"an unknown peer":               {"services.discharge-hub.peers={hub}", "peers"},
 		"no issuer":                     {"tokens.issuer=", "issuer"},
 		"MLLP for another service":      {"services.community-pickup.mllp.type=ClusterIP", "mllp"},
+		"FHIR without clients":          {"services.discharge-hub.fhir.publicURL=https://homeward.example", "fhir"},
 		"a hub without a door":          {"services.discharge-hub.mllp.plain=false", "mllp"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 type Addresses struct {
 	// MLLP takes HL7 messages, as host:port.
 	MLLP string `json:"mllp"`
+	// FHIR is the URL of the FHIR door, without the path /fhir.
+	FHIR string `json:"fhir"`
 	// GRPC holds each service's address, as host:port.
 	GRPC map[string]string `json:"grpc"`
 	// Databases holds each service's database URL.
@@ -38,6 +40,7 @@ type Addresses struct {
 func addressesOf(o Options, issuer *devinfra.Issuer) Addresses {
 	a := Addresses{
 		MLLP: loopback(o.Ports.MLLP),
+		FHIR: "http://" + loopback(o.Ports.FHIR),
 		GRPC: map[string]string{
 			"discharge-hub":          loopback(o.Ports.DischargeHub),
 			"light-touch-assessment": loopback(o.Ports.LightTouchAssessment),

@@ -10,6 +10,7 @@ import (
 // Ports are the TCP ports on 127.0.0.1 that the parts listen on. 0 means a free one.
 type Ports struct {
 	MLLP                 int `json:"mllp"`
+	FHIR                 int `json:"fhir"`
 	DischargeHub         int `json:"discharge_hub"`
 	LightTouchAssessment int `json:"light_touch_assessment"`
 	CommunityPickup      int `json:"community_pickup"`
@@ -22,7 +23,7 @@ type Ports struct {
 
 // usualPorts are those of `make run`; 5433 leaves a PostgreSQL of the system's own alone.
 var usualPorts = Ports{
-	MLLP: 2575, DischargeHub: 7001, LightTouchAssessment: 7002, CommunityPickup: 7003, ReablementCapacity: 7004,
+	MLLP: 2575, FHIR: 7080, DischargeHub: 7001, LightTouchAssessment: 7002, CommunityPickup: 7003, ReablementCapacity: 7004,
 	NATS: 4222, Postgres: 5433, JaegerQuery: 16686, OTLP: 4317,
 }
 
@@ -34,6 +35,7 @@ type namedPort struct {
 // each calls visit for every port, with what it is for and the variable that chooses it.
 func (p *Ports) each(visit func(what, variable string, port *int)) {
 	visit("MLLP", "HOMEWARD_MLLP_PORT", &p.MLLP)
+	visit("FHIR", "HOMEWARD_FHIR_PORT", &p.FHIR)
 	visit("discharge-hub", "HOMEWARD_DISCHARGE_HUB_PORT", &p.DischargeHub)
 	visit("light-touch-assessment", "HOMEWARD_LIGHT_TOUCH_ASSESSMENT_PORT", &p.LightTouchAssessment)
 	visit("community-pickup", "HOMEWARD_COMMUNITY_PICKUP_PORT", &p.CommunityPickup)

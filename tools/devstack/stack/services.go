@@ -112,7 +112,8 @@ func (s *Stack) Environment(service Service) []string {
 		env = append(env, peer.AddrVariable+"="+through(peer.Name, s.GRPC[peer.Name]))
 	}
 	if service.Name == "discharge-hub" {
-		env = append(env, "MLLP_ADDR="+s.MLLP)
+		env = append(env, "MLLP_ADDR="+s.MLLP, "FHIR_ADDR="+loopback(s.opts.Ports.FHIR), "FHIR_PUBLIC_URL="+s.FHIR,
+			"CLIENTS_DIR="+ClientsDir(s.opts.Dir), "TOKEN_SIGNING_KEY_FILE="+s.issuer.SigningKeyFile())
 	}
 	if s.opts.Env != nil {
 		env = append(env, s.opts.Env(service.Name)...)

@@ -160,6 +160,9 @@ func (s *Stack) prepare() (err error) {
 	if s.issuer, err = devinfra.OpenIssuer(IssuerDir(o.Dir)); err != nil {
 		return err
 	}
+	if _, err := OpenClient(o.Dir); err != nil {
+		return err
+	}
 	s.Addresses = addressesOf(*o, s.issuer)
 	return nil
 }

@@ -349,6 +349,56 @@ func (Pathway) EnumDescriptor() ([]byte, []int) {
 	return file_homeward_discharge_v1_spell_proto_rawDescGZIP(), []int{5}
 }
 
+// CriteriaToReside says whether the person needs a hospital bed, by the national criteria to reside.
+type CriteriaToReside int32
+
+const (
+	CriteriaToReside_CRITERIA_TO_RESIDE_UNSPECIFIED CriteriaToReside = 0
+	CriteriaToReside_CRITERIA_TO_RESIDE_MET         CriteriaToReside = 1
+	CriteriaToReside_CRITERIA_TO_RESIDE_NOT_MET     CriteriaToReside = 2
+)
+
+// Enum value maps for CriteriaToReside.
+var (
+	CriteriaToReside_name = map[int32]string{
+		0: "CRITERIA_TO_RESIDE_UNSPECIFIED",
+		1: "CRITERIA_TO_RESIDE_MET",
+		2: "CRITERIA_TO_RESIDE_NOT_MET",
+	}
+	CriteriaToReside_value = map[string]int32{
+		"CRITERIA_TO_RESIDE_UNSPECIFIED": 0,
+		"CRITERIA_TO_RESIDE_MET":         1,
+		"CRITERIA_TO_RESIDE_NOT_MET":     2,
+	}
+)
+
+func (x CriteriaToReside) Enum() *CriteriaToReside {
+	p := new(CriteriaToReside)
+	*p = x
+	return p
+}
+
+func (x CriteriaToReside) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CriteriaToReside) Descriptor() protoreflect.EnumDescriptor {
+	return file_homeward_discharge_v1_spell_proto_enumTypes[6].Descriptor()
+}
+
+func (CriteriaToReside) Type() protoreflect.EnumType {
+	return &file_homeward_discharge_v1_spell_proto_enumTypes[6]
+}
+
+func (x CriteriaToReside) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CriteriaToReside.Descriptor instead.
+func (CriteriaToReside) EnumDescriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_spell_proto_rawDescGZIP(), []int{6}
+}
+
 // Spell is the snapshot that discharge-hub publishes of one hospital provider spell: CloudEvents type
 // `homeward.discharge.spell.v1`, subject `discharge.spell.<spell id>`. It is the whole current result of folding all that the
 // hospital told, and holds ids, codes and dates only.
@@ -391,8 +441,12 @@ type Spell struct {
 	DataVersion string `protobuf:"bytes,22,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	// The calendar date on which the hospital expects the person to leave, YYYY-MM-DD; empty when not told, cancelled, or once they have left.
 	ExpectedDischargeOn string `protobuf:"bytes,23,opt,name=expected_discharge_on,json=expectedDischargeOn,proto3" json:"expected_discharge_on,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Whether the person meets the criteria to reside, as last told.
+	CriteriaToReside CriteriaToReside `protobuf:"varint,30,opt,name=criteria_to_reside,json=criteriaToReside,proto3,enum=homeward.discharge.v1.CriteriaToReside" json:"criteria_to_reside,omitempty"`
+	// The discharge ready date, YYYY-MM-DD: since when the criteria are not met; empty while they are, or when not told.
+	DischargeReadyOn string `protobuf:"bytes,31,opt,name=discharge_ready_on,json=dischargeReadyOn,proto3" json:"discharge_ready_on,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Spell) Reset() {
@@ -579,6 +633,20 @@ func (x *Spell) GetExpectedDischargeOn() string {
 	return ""
 }
 
+func (x *Spell) GetCriteriaToReside() CriteriaToReside {
+	if x != nil {
+		return x.CriteriaToReside
+	}
+	return CriteriaToReside_CRITERIA_TO_RESIDE_UNSPECIFIED
+}
+
+func (x *Spell) GetDischargeReadyOn() string {
+	if x != nil {
+		return x.DischargeReadyOn
+	}
+	return ""
+}
+
 // Discharge is the end of a spell that holds now.
 type Discharge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -665,7 +733,7 @@ var File_homeward_discharge_v1_spell_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\n" +
-	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\a\n" +
+	"!homeward/discharge/v1/spell.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\t\n" +
 	"\x05Spell\x12\x19\n" +
 	"\bspell_id\x18\x01 \x01(\tR\aspellId\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1a\n" +
@@ -689,7 +757,9 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\apathway\x18\x14 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12\x14\n" +
 	"\x05flags\x18\x15 \x03(\tR\x05flags\x12!\n" +
 	"\fdata_version\x18\x16 \x01(\tR\vdataVersion\x122\n" +
-	"\x15expected_discharge_on\x18\x17 \x01(\tR\x13expectedDischargeOnJ\x04\b\n" +
+	"\x15expected_discharge_on\x18\x17 \x01(\tR\x13expectedDischargeOn\x12U\n" +
+	"\x12criteria_to_reside\x18\x1e \x01(\x0e2'.homeward.discharge.v1.CriteriaToResideR\x10criteriaToReside\x12,\n" +
+	"\x12discharge_ready_on\x18\x1f \x01(\tR\x10dischargeReadyOnJ\x04\b\n" +
 	"\x10\vR\x04ward\"\x99\x01\n" +
 	"\tDischarge\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
@@ -729,7 +799,11 @@ const file_homeward_discharge_v1_spell_proto_rawDesc = "" +
 	"\tPATHWAY_0\x10\x01\x12\r\n" +
 	"\tPATHWAY_1\x10\x02\x12\r\n" +
 	"\tPATHWAY_2\x10\x03\x12\r\n" +
-	"\tPATHWAY_3\x10\x04BOZMgithub.com/homeward-care/homeward/proto/gen/homeward/discharge/v1;dischargev1b\x06proto3"
+	"\tPATHWAY_3\x10\x04*r\n" +
+	"\x10CriteriaToReside\x12\"\n" +
+	"\x1eCRITERIA_TO_RESIDE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16CRITERIA_TO_RESIDE_MET\x10\x01\x12\x1e\n" +
+	"\x1aCRITERIA_TO_RESIDE_NOT_MET\x10\x02BOZMgithub.com/homeward-care/homeward/proto/gen/homeward/discharge/v1;dischargev1b\x06proto3"
 
 var (
 	file_homeward_discharge_v1_spell_proto_rawDescOnce sync.Once
@@ -743,7 +817,7 @@ func file_homeward_discharge_v1_spell_proto_rawDescGZIP() []byte {
 	return file_homeward_discharge_v1_spell_proto_rawDescData
 }
 
-var file_homeward_discharge_v1_spell_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_homeward_discharge_v1_spell_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_homeward_discharge_v1_spell_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_homeward_discharge_v1_spell_proto_goTypes = []any{
 	(Scope)(0),                    // 0: homeward.discharge.v1.Scope
@@ -752,25 +826,27 @@ var file_homeward_discharge_v1_spell_proto_goTypes = []any{
 	(Death)(0),                    // 3: homeward.discharge.v1.Death
 	(Involvement)(0),              // 4: homeward.discharge.v1.Involvement
 	(Pathway)(0),                  // 5: homeward.discharge.v1.Pathway
-	(*Spell)(nil),                 // 6: homeward.discharge.v1.Spell
-	(*Discharge)(nil),             // 7: homeward.discharge.v1.Discharge
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(CriteriaToReside)(0),         // 6: homeward.discharge.v1.CriteriaToReside
+	(*Spell)(nil),                 // 7: homeward.discharge.v1.Spell
+	(*Discharge)(nil),             // 8: homeward.discharge.v1.Discharge
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_homeward_discharge_v1_spell_proto_depIdxs = []int32{
-	0, // 0: homeward.discharge.v1.Spell.scope:type_name -> homeward.discharge.v1.Scope
-	1, // 1: homeward.discharge.v1.Spell.status:type_name -> homeward.discharge.v1.SpellStatus
-	8, // 2: homeward.discharge.v1.Spell.admitted_at:type_name -> google.protobuf.Timestamp
-	7, // 3: homeward.discharge.v1.Spell.discharge:type_name -> homeward.discharge.v1.Discharge
-	2, // 4: homeward.discharge.v1.Spell.adult:type_name -> homeward.discharge.v1.Adult
-	3, // 5: homeward.discharge.v1.Spell.death:type_name -> homeward.discharge.v1.Death
-	4, // 6: homeward.discharge.v1.Spell.involvements:type_name -> homeward.discharge.v1.Involvement
-	5, // 7: homeward.discharge.v1.Spell.pathway:type_name -> homeward.discharge.v1.Pathway
-	8, // 8: homeward.discharge.v1.Discharge.at:type_name -> google.protobuf.Timestamp
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: homeward.discharge.v1.Spell.scope:type_name -> homeward.discharge.v1.Scope
+	1,  // 1: homeward.discharge.v1.Spell.status:type_name -> homeward.discharge.v1.SpellStatus
+	9,  // 2: homeward.discharge.v1.Spell.admitted_at:type_name -> google.protobuf.Timestamp
+	8,  // 3: homeward.discharge.v1.Spell.discharge:type_name -> homeward.discharge.v1.Discharge
+	2,  // 4: homeward.discharge.v1.Spell.adult:type_name -> homeward.discharge.v1.Adult
+	3,  // 5: homeward.discharge.v1.Spell.death:type_name -> homeward.discharge.v1.Death
+	4,  // 6: homeward.discharge.v1.Spell.involvements:type_name -> homeward.discharge.v1.Involvement
+	5,  // 7: homeward.discharge.v1.Spell.pathway:type_name -> homeward.discharge.v1.Pathway
+	6,  // 8: homeward.discharge.v1.Spell.criteria_to_reside:type_name -> homeward.discharge.v1.CriteriaToReside
+	9,  // 9: homeward.discharge.v1.Discharge.at:type_name -> google.protobuf.Timestamp
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_spell_proto_init() }
@@ -783,7 +859,7 @@ func file_homeward_discharge_v1_spell_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_discharge_v1_spell_proto_rawDesc), len(file_homeward_discharge_v1_spell_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,

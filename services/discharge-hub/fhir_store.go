@@ -1,0 +1,154 @@
+package dischargehub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/audit"
+	"github.com/homeward-care/homeward/services/kit/event"
+)
+
+// fhirResource is a resource as it is stored; version 0 is none yet.
+type fhirResource struct {
+	provider  string
+	version   int64
+	updatedAt time.Time
+	body      json.RawMessage
+}
+
+// lockResource returns the resource, which nobody else writes until the transaction ends. One that is not there is made, with version 0.
+func lockResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (*fhirResource, error) {
+	if _, err := tx.Exec(ctx, `INSERT INTO fhir_resource (type, id, provider, version, updated_at, body) VALUES ($1, $2, $3, 0, '1970-01-01Z', '')
+		ON CONFLICT DO NOTHING`, typ, id, provider); err != nil {
+		return nil, fmt.Errorf("make resource: %w", err)
+	}
+	r := &fhirResource{provider: provider}
+	var body string
+	if err := tx.QueryRow(ctx, `SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 FOR UPDATE`, typ, id).
+		Scan(&r.version, &r.updatedAt, &body); err != nil {
+		return nil, fmt.Errorf("lock resource: %w", err)
+	}
+	r.body = json.RawMessage(body)
+	return r, nil
+}
+
+// shareResource returns the body of a provider's resource, which nobody changes until the transaction ends; nil when there is none.
+func shareResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (json.RawMessage, error) {
+	uid, err := uuid.Parse(id)
+	if err != nil {
+		return nil, nil
+	}
+	var body string
+	err = tx.QueryRow(ctx, `SELECT body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = $3 AND version > 0 FOR SHARE`, typ, uid, provider).Scan(&body)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read resource: %w", err)
+	}
+	return json.RawMessage(body), nil
+}
+
+// save stores what was sent as the next version.
+func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now time.Time) error {
+	r.version++
+	r.updatedAt, r.body = now, s.Raw
+	if _, err := tx.Exec(ctx, `UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2`,
+		s.Type, s.ID, r.version, now, string(s.Raw)); err != nil {
+		return fmt.Errorf("save resource: %w", err)
+	}
+	return nil
+}
+
+// readFHIRResource reads a resource of one of the providers. Who reads it is audited in the same transaction.
+func (s *store) readFHIRResource(ctx context.Context, typ string, id uuid.UUID, providers []string, reader audit.Entry) (any, int64, error) {
+	var resource any
+	var version int64
+	err := s.db.InTx(ctx, "read-fhir", func(tx pgx.Tx) error {
+		var updated time.Time
+		var body string
+		err := tx.QueryRow(ctx, `SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0`, typ, id, providers).
+			Scan(&version, &updated, &body)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return notThere()
+		}
+		if err != nil {
+			return fmt.Errorf("read resource: %w", err)
+		}
+		if resource, err = fhir.WithMeta([]byte(body), id.String(), version, updated); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, reader)
+	})
+	return resource, version, err
+}
+
+// hasFHIRResource tells whether there is such a resource of one of the providers.
+func (s *store) hasFHIRResource(ctx context.Context, typ string, id uuid.UUID, providers []string) (bool, error) {
+	var there bool
+	err := s.db.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0)`, typ, id, providers).Scan(&there)
+	return there, err
+}
+
+// insertFHIRInbound stores a request for the interpreter.
+func insertFHIRInbound(ctx context.Context, tx pgx.Tx, feed, requestID string, body []byte, now time.Time, span trace.Span) error {
+	digest := sha256.Sum256(body)
+	_, err := tx.Exec(ctx, `
+		WITH stored AS (
+			INSERT INTO inbound (feed, format, control_id, digest, body, traceparent, received_at, accepted) VALUES ($1, $2, $3, $4, $5, $6, $7, true)
+			ON CONFLICT (digest, feed) DO NOTHING RETURNING id
+		)
+		INSERT INTO inbound_pending (id) SELECT id FROM stored`,
+		feed, string(formatFHIR), requestID, digest[:], body, event.Traceparent(span.SpanContext()), now)
+	if err != nil {
+		return fmt.Errorf("store request: %w", err)
+	}
+	return nil
+}
+
+// claimAnswer makes the row of an answer, or returns the answer that the same request was given before. The same id with another request is
+// refused.
+func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte, now time.Time) (*fhirReply, error) {
+	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, client, requestID, digest, now)
+	if err != nil {
+		return nil, fmt.Errorf("claim answer: %w", err)
+	}
+	if tag.RowsAffected() == 1 {
+		return nil, nil
+	}
+	var r fhirReply
+	var earlier []byte
+	var body string
+	if err := tx.QueryRow(ctx, `SELECT digest, status, location, etag, body FROM fhir_answer WHERE client = $1 AND request_id = $2`, client, requestID).
+		Scan(&earlier, &r.status, &r.location, &r.etag, &body); err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	if !bytes.Equal(earlier, digest) {
+		return nil, refuse(http.StatusConflict, "conflict", "this X-Request-ID was used for another request; give each request a new one")
+	}
+	r.text = []byte(body)
+	return &r, nil
+}
+
+func saveAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, r fhirReply) error {
+	body, err := json.Marshal(r.body)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE fhir_answer SET status = $3, location = $4, etag = $5, body = $6 WHERE client = $1 AND request_id = $2`,
+		client, requestID, r.status, r.location, r.etag, string(body)); err != nil {
+		return fmt.Errorf("save answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package dischargehub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/pg"
+)
+
+// teller keeps the Tasks that are told back to the hospitals' clients.
+type teller struct {
+	// providers are those that have a client, with the clients that want each Task posted.
+	providers map[string][]string
+	due       map[string]func() // wakes the posting to a client
+}
+
+// The words of homeward.pickup.v1 that a Task tells.
+var (
+	pickupOutcomes = map[pickupv1.Outcome]string{
+		pickupv1.Outcome_OUTCOME_IN_HOSPITAL: "in-hospital", pickupv1.Outcome_OUTCOME_PICK_UP_DUE: "pick-up-due",
+		pickupv1.Outcome_OUTCOME_NOT_DUE: "not-due", pickupv1.Outcome_OUTCOME_IN_ANOTHER_HOSPITAL: "in-another-hospital",
+	}
+	pickupEndings = map[pickupv1.Ending]string{
+		pickupv1.Ending_ENDING_ASSESSED: "assessed", pickupv1.Ending_ENDING_REVIEWED: "reviewed", pickupv1.Ending_ENDING_DECLINED: "declined",
+		pickupv1.Ending_ENDING_MOVED: "moved", pickupv1.Ending_ENDING_DIED: "died",
+	}
+)
+
+func pickupOf(t *pickupv1.Task) *fhir.Pickup {
+	return &fhir.Pickup{
+		Outcome: pickupOutcomes[t.GetOutcome()], Reason: t.GetReason(), Team: t.GetTeam(), DueAt: optionalTime(t.GetDueAt()),
+		ContactHeld: t.GetContact() == pickupv1.Contact_CONTACT_HELD,
+		TakenAt:     optionalTime(t.GetTakenAt()), FirstContactAt: optionalTime(t.GetFirstContactAt()), PickedUpAt: optionalTime(t.GetPickedUpAt()),
+		CompletedAt: optionalTime(t.GetCompletedAt()), Ending: pickupEndings[t.GetEnding()], Met: t.GetMet(), DischargeNumber: int(t.GetDischargeNumber()),
+	}
+}
+
+// hold locks spells, in the order of their ids as everybody does, if Tasks are told at all.
+func (t *teller) hold(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) error {
+	if t == nil || len(t.providers) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM spell WHERE id = ANY($1) ORDER BY id FOR UPDATE`, spells); err != nil {
+		return fmt.Errorf("lock spells: %w", err)
+	}
+	return nil
+}
+
+// tell brings the Tasks of spells up to date, in the transaction that changed the spells or what is known of their tasks. A Task that says
+// something new gets a new version and is due to be posted. The caller holds the spells.
+func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID) error {
+	if t == nil || len(t.providers) == 0 || len(spells) == 0 {
+		return nil
+	}
+	tasks := make([]uuid.UUID, len(spells))
+	for i, id := range spells {
+		tasks[i] = uuid.MustParse(fhir.TaskID(id.String()))
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT s.id, s.reference, (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version), o.data, i.data, coalesce(t.handover, ''),
+			coalesce((SELECT f.fact::json->>'visit_number' FROM fact f WHERE f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1), '')
+		FROM unnest($1::uuid[], $2::uuid[]) AS u (id, task) JOIN spell s ON s.id = u.id JOIN outbox o ON o.id = u.id
+		LEFT JOIN inbox i ON i.id = u.task AND i.type = $3 LEFT JOIN fhir_task t ON t.task_id = u.task`, spells, tasks, taskType)
+	if err != nil {
+		return fmt.Errorf("read handovers: %w", err)
+	}
+	changed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*changedTask, error) {
+		c := &changedTask{}
+		var spell, task []byte
+		if err := row.Scan(&c.spell, &c.now.Reference, &c.now.Delivered, &spell, &task, &c.before, &c.now.VisitNumber); err != nil {
+			return nil, err
+		}
+		return c, c.read(spell, task)
+	})
+	if err != nil {
+		return fmt.Errorf("read handovers: %w", err)
+	}
+	changed = slices.DeleteFunc(changed, func(c *changedTask) bool {
+		_, told := t.providers[c.now.Provider]
+		return !told || c.after == c.before
+	})
+	return t.save(ctx, tx, now, changed)
+}
+
+// changedTask is what is told of a handover, as it was and as it is.
+type changedTask struct {
+	spell         uuid.UUID
+	now           fhir.Handover
+	before, after string
+}
+
+func (c *changedTask) read(spell, task []byte) error {
+	var s dischargev1.Spell
+	if err := proto.Unmarshal(spell, &s); err != nil {
+		return err
+	}
+	c.now.SpellID, c.now.Provider = c.spell.String(), s.GetProvider()
+	c.now.Voided = s.GetStatus() == dischargev1.SpellStatus_SPELL_STATUS_VOIDED
+	c.now.VisitNumber = storedControlID(c.now.VisitNumber)
+	if len(task) > 0 {
+		var t pickupv1.Task
+		if err := proto.Unmarshal(task, &t); err != nil {
+			return err
+		}
+		c.now.Pickup = pickupOf(&t)
+	}
+	text, err := json.Marshal(c.now)
+	c.after = string(text)
+	return err
+}
+
+func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*changedTask) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	slices.SortFunc(changed, func(a, b *changedTask) int { return bytes.Compare(a.spell[:], b.spell[:]) })
+	n := len(changed)
+	tasks, spells := make([]uuid.UUID, n), make([]uuid.UUID, n)
+	who, references, visits := make([]string, n), make([]string, n), make([]string, n)
+	statuses, owners, texts := make([]string, n), make([]string, n), make([]string, n)
+	var posted, clients []string
+	for i, c := range changed {
+		tasks[i], spells[i] = uuid.MustParse(fhir.TaskID(c.now.SpellID)), c.spell
+		who[i], references[i], visits[i], texts[i] = c.now.Provider, c.now.Reference, c.now.VisitNumber, c.after
+		statuses[i] = c.now.State().Status
+		if c.now.Pickup != nil {
+			owners[i] = c.now.Pickup.Team
+		}
+		for _, client := range t.providers[c.now.Provider] {
+			posted, clients = append(posted, tasks[i].String()), append(clients, client)
+		}
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO fhir_task AS t (task_id, spell_id, provider, reference, visit_number, status, owner, handover, created_at, updated_at, version)
+		SELECT *, $9, $9, 1 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+		ON CONFLICT (task_id) DO UPDATE SET visit_number = excluded.visit_number, status = excluded.status, owner = excluded.owner,
+			handover = excluded.handover, version = t.version + 1, updated_at = greatest(excluded.updated_at, t.updated_at + interval '1 microsecond')`,
+		tasks, spells, who, references, visits, statuses, owners, texts, now); err != nil {
+		return fmt.Errorf("save tasks: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO webhook_due AS d (client, task_id, version, since, next_at)
+		SELECT u.client, u.task, t.version, $3, $3 FROM unnest($1::text[], $2::uuid[]) AS u (client, task) JOIN fhir_task t ON t.task_id = u.task ORDER BY 1, 2
+		ON CONFLICT (client, task_id) DO UPDATE SET version = excluded.version`, clients, posted, now); err != nil {
+		return fmt.Errorf("queue webhooks: %w", err)
+	}
+	for _, client := range clients {
+		t.due[client]()
+	}
+	return nil
+}
+
+// taskWalker brings the Tasks of all spells up to date, once after each start: of those that were there before their provider had a client,
+// and of those that changed while a restore was put right.
+type taskWalker struct {
+	store *store
+	now   func() time.Time
+	after uuid.UUID
+	done  bool
+}
+
+const walkBatch = 250
+
+// Step walks one batch.
+func (w *taskWalker) Step(ctx context.Context) (bool, error) {
+	if w.done {
+		return false, nil
+	}
+	var ids []uuid.UUID
+	err := w.store.db.InTx(ctx, "walk-tasks", func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT id FROM spell WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, w.after, walkBatch)
+		if err != nil {
+			return err
+		}
+		if ids, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil || len(ids) == 0 {
+			return errOrNothing(err)
+		}
+		return w.store.teller.tell(ctx, tx, w.now(), ids)
+	})
+	if err != nil {
+		return false, fmt.Errorf("walk tasks: %w", err)
+	}
+	if len(ids) == 0 {
+		w.done = true
+		return false, nil
+	}
+	w.after = ids[len(ids)-1]
+	return true, nil
+}
+
+func errOrNothing(err error) error {
+	if err == nil {
+		return pg.ErrNothing
+	}
+	return err
+}

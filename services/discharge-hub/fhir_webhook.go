@@ -1,0 +1,258 @@
+package dischargehub
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
+	"github.com/homeward-care/homeward/services/kit/inbox"
+)
+
+// poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
+type poster struct {
+	client client
+	store  *store
+	http   *http.Client
+	now    func() time.Time
+	tracer trace.Tracer
+	log    *slog.Logger
+}
+
+const (
+	postBatch   = 8
+	postTimeout = 10 * time.Second
+	postLease   = time.Minute // another replica waits so long before it tries what this one is trying
+	firstRetry  = time.Second
+	maxRetry    = 5 * time.Minute
+	// After a day it is tried every hour, and somebody is told.
+	slowAfter = 24 * time.Hour
+	slowRetry = time.Hour
+	postPoll  = time.Second
+)
+
+// webhookUndelivered is the exception of a spell whose Task a client has not taken for a day.
+const webhookUndelivered = "webhook-undelivered"
+
+// newPostClient follows no redirects: Tasks go where the configuration says and nowhere else.
+func newPostClient() *http.Client {
+	return &http.Client{
+		Timeout:       postTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+			MaxIdleConnsPerHost: postBatch, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: postTimeout,
+		},
+	}
+}
+
+// post is one Task that is due.
+type post struct {
+	task     taskRow
+	attempts int
+	since    time.Time
+	spell    uuid.UUID
+}
+
+// Step posts what is due.
+func (p *poster) Step(ctx context.Context) (bool, error) {
+	due, err := p.claim(ctx)
+	if err != nil {
+		return false, fmt.Errorf("claim webhooks of %s: %w", p.client.ID, err)
+	}
+	var group sync.WaitGroup
+	failed := make([]error, len(due))
+	for i, one := range due {
+		group.Go(func() { failed[i] = p.deliver(ctx, one) })
+	}
+	group.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return false, err
+		}
+	}
+	return len(due) == postBatch, nil
+}
+
+func (p *poster) claim(ctx context.Context) ([]post, error) {
+	now := p.now()
+	rows, err := p.store.db.Pool.Query(ctx, `
+		WITH claimed AS (
+			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
+			WHERE client = $1 AND task_id = ANY (ARRAY(
+				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED))
+			RETURNING d.task_id, d.attempts, d.since
+		)
+		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since FROM claimed c JOIN fhir_task t USING (task_id)`,
+		p.client.ID, now, now.Add(postLease), postBatch)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
+		var one post
+		var text []byte
+		if err := row.Scan(&one.task.id, &one.task.Number, &one.task.Created, &one.task.UpdatedAt, &text, &one.spell, &one.attempts, &one.since); err != nil {
+			return one, err
+		}
+		return one, json.Unmarshal(text, &one.task.handover)
+	})
+}
+
+// deliver posts a Task once and notes what came of it.
+func (p *poster) deliver(ctx context.Context, one post) error {
+	status, cause := p.send(ctx, one)
+	now := p.now()
+	text := ""
+	if cause != nil {
+		text = inbox.Storable(cause.Error())
+		if one.attempts%10 == 1 {
+			p.log.WarnContext(ctx, "webhook not taken, will retry", "client", p.client.ID, "task", one.task.id, "version", one.task.Number, "attempts", one.attempts, "status", status)
+		}
+	}
+	return p.store.db.InTx(ctx, "webhook", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO webhook_attempt (client, task_id, version, at, status, error) VALUES ($1, $2, $3, $4, $5, $6)`,
+			p.client.ID, one.task.id, one.task.Number, now, status, text); err != nil {
+			return fmt.Errorf("note attempt: %w", err)
+		}
+		if cause == nil {
+			return p.taken(ctx, tx, now, one)
+		}
+		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
+			p.client.ID, one.task.id, now.Add(retryPost(one.attempts, now.Sub(one.since)))); err != nil {
+			return fmt.Errorf("note attempt: %w", err)
+		}
+		if now.Sub(one.since) < slowAfter {
+			return nil
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO exception (kind, spell_id, detail, owner, opened_at) SELECT $1, $2, $3, 'ops', $4
+			WHERE NOT EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = $2 AND e.kind = $1 AND e.closed_at IS NULL)`,
+			webhookUndelivered, one.spell, "webhook: client "+p.client.ID+" has not taken its Task for a day; it is tried every hour. See that its address answers with 2xx", now)
+		return err
+	})
+}
+
+// taken ends the posting of a version; of a newer one that came meanwhile it begins at once.
+func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
+	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
+		p.client.ID, one.task.id, now, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`, p.client.ID, one.task.id, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE exception SET closed_at = $3 WHERE spell_id = $1 AND kind = $2 AND closed_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM webhook_due WHERE task_id = $4)`, one.spell, webhookUndelivered, now, one.task.id)
+	return err
+}
+
+// retryPost is how long to wait after so many attempts: doubling to five minutes, and an hour after a day, with a fifth of chance so that
+// what failed together does not come back together.
+func retryPost(attempts int, waited time.Duration) time.Duration {
+	d := min(firstRetry<<min(attempts-1, 20), maxRetry)
+	if waited >= slowAfter {
+		d = slowRetry
+	}
+	return d - d/10 + rand.N(d/5)
+}
+
+// send posts a Task, signed. Anything but 2xx is an error.
+func (p *poster) send(ctx context.Context, one post) (status int, err error) {
+	ctx, span := p.tracer.Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("homeward.client", p.client.ID), attribute.String("homeward.spell.id", one.spell.String()),
+		attribute.String("homeward.reference", one.task.handover.Reference), attribute.Int64("homeward.version", one.task.Number)))
+	defer span.End()
+	system := ""
+	for _, f := range p.client.Feeds {
+		if f.Provider == one.task.handover.Provider && f.VisitSystem != "" {
+			system = f.VisitSystem
+		}
+	}
+	body, err := json.Marshal(one.task.handover.Task(one.task.Version, system))
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.client.Webhook.URL, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", fhirJSON)
+	req.Header.Set("X-Request-ID", deliveryID(one.task))
+	req.Header.Set("Homeward-Signature", signature(p.client.Webhook.Secret, p.now(), body))
+	err = failpoint.Do(ctx, "webhook.post", func() error {
+		resp, err := p.http.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
+		status = resp.StatusCode
+		return nil
+	})
+	if err == nil && status/100 != 2 {
+		err = fmt.Errorf("answered %d; it must be 2xx", status)
+	}
+	return status, err
+}
+
+// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had.
+func deliveryID(t taskRow) string {
+	return uuid.NewSHA1(t.id, []byte(strconv.FormatInt(t.Number, 10))).String()
+}
+
+// signature is what a receiver checks: t is when it was signed, in seconds since 1970, and v1 is HMAC-SHA256 of `<t>.<body>` in hexadecimal.
+func signature(secret []byte, now time.Time, body []byte) string {
+	at := strconv.FormatInt(now.Unix(), 10)
+	mac := hmac.New(sha256.New, secret)
+	_, _ = mac.Write([]byte(at + "."))
+	_, _ = mac.Write(body)
+	return "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// readDeliveries is GET Task/[id]/$deliveries: every attempt to post the Task to the client who asks.
+func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
+	id, err := uuid.Parse(c.http.PathValue("id"))
+	if err != nil {
+		return fhirReply{}, noTask()
+	}
+	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), id: &id, count: 1})
+	if err != nil {
+		return fhirReply{}, err
+	}
+	if len(tasks) == 0 {
+		return fhirReply{}, noTask()
+	}
+	rows, err := d.store.db.Pool.Query(c.ctx, `SELECT version, at, status, error FROM webhook_attempt WHERE task_id = $1 AND client = $2 ORDER BY id DESC LIMIT $3`,
+		id, c.client, maxCount)
+	if err != nil {
+		return fhirReply{}, fmt.Errorf("read attempts: %w", err)
+	}
+	var list []fhir.Attempt
+	var a fhir.Attempt
+	if _, err := pgx.ForEachRow(rows, []any{&a.Version, &a.At, &a.Status, &a.Error}, func() error {
+		list = append(list, a)
+		return nil
+	}); err != nil {
+		return fhirReply{}, fmt.Errorf("read attempts: %w", err)
+	}
+	return fhirReply{status: http.StatusOK, body: fhir.Deliveries(list)}, nil
+}

@@ -1,0 +1,92 @@
+package dischargehub
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
+)
+
+// routes are all that the FHIR door offers.
+func routes() []route {
+	list := []route{
+		{method: http.MethodGet, path: "/metadata", handle: capabilities, open: true},
+		{method: http.MethodGet, path: "/openapi.yaml", handle: openAPI, open: true},
+		{method: http.MethodPost, path: "/$process-message", interaction: "process-message", handle: processMessage},
+	}
+	for _, typ := range []string{fhir.Patient, fhir.Encounter, fhir.ServiceRequest} {
+		list = append(list,
+			route{method: http.MethodPost, path: "/" + typ, resource: typ, interaction: "create", handle: createResource},
+			route{method: http.MethodPut, path: "/" + typ, resource: typ, interaction: "update", handle: updateByIdentifier},
+			route{method: http.MethodPut, path: "/" + typ + "/{id}", resource: typ, interaction: "update", handle: updateResource},
+			route{method: http.MethodGet, path: "/" + typ + "/{id}", resource: typ, interaction: "read", handle: readResource},
+		)
+	}
+	return append(list,
+		route{method: http.MethodGet, path: "/Task", resource: "Task", interaction: "search-type", handle: searchTasks},
+		route{method: http.MethodPost, path: "/Task/_search", resource: "Task", interaction: "search-type", handle: searchTasks},
+		route{method: http.MethodGet, path: "/Task/{id}", resource: "Task", interaction: "read", handle: readTask},
+		route{method: http.MethodGet, path: "/Task/{id}/$deliveries", resource: "Task", interaction: "deliveries", handle: readDeliveries},
+	)
+}
+
+// tellBack keeps the Tasks of the clients' providers, and posts them to those that have a webhook.
+func tellBack(svc *service.Service, st *store, clients map[string]client) {
+	if len(clients) == 0 {
+		return
+	}
+	st.teller = &teller{providers: map[string][]string{}, due: map[string]func(){}}
+	post := newPostClient()
+	for _, id := range sortedIDs(clients) {
+		c := clients[id]
+		for _, provider := range providers(c.Feeds) {
+			told := st.teller.providers[provider]
+			if c.Webhook != nil {
+				told = append(told, id)
+			}
+			st.teller.providers[provider] = told
+		}
+		if c.Webhook == nil {
+			continue
+		}
+		wake := run.NewWake()
+		st.teller.due[id] = wake.Raise
+		p := &poster{client: c, store: st, http: post, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
+		svc.Loop("webhook of "+id, p.Step, postPoll, wake)
+	}
+	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, time.Minute, nil)
+}
+
+func sortedIDs(clients map[string]client) (ids []string) {
+	for id := range clients {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// openFHIR opens the FHIR door to the network.
+func (h *Hub) openFHIR(svc *service.Service, cfg Config) (*fhirListener, error) {
+	public, err := publicURL(cfg.FHIRPublicURL)
+	if err != nil {
+		return nil, err
+	}
+	if (cfg.FHIRCertFile == "") != (cfg.FHIRKeyFile == "") {
+		return nil, errors.New("FHIR_TLS_CERT_FILE and FHIR_TLS_KEY_FILE must be given together")
+	}
+	if cfg.TokenSigningKeyFile == "" {
+		return nil, errors.New("TOKEN_SIGNING_KEY_FILE must be given with FHIR_ADDR: clients get their tokens there")
+	}
+	signer, err := authn.NewSigner(cfg.TokenSigningKeyFile, svc.Verifier)
+	if err != nil {
+		return nil, err
+	}
+	h.fhir.base = public + fhirPath
+	h.fhir.tokens = &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, now: svc.Now}
+	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.fhir.handler(), svc.Log)
+}

@@ -44,10 +44,10 @@ var meanings = map[string]string{
 	"A06": "becomes an inpatient", "A07": "becomes an outpatient", "A08": "update: corrects whatever it tells",
 	"A11": "admission cancelled: the spell never was", "A12": "transfer cancelled", "A13": "discharge cancelled: the six weeks are void",
 	"A14": "admission expected", "A15": "transfer expected", "A16": "discharge expected", "A17": "beds swapped", "A18": "patients merged",
-	"A21": "leave of absence", "A22": "back from leave", "A25": "expected discharge cancelled", "A26": "expected transfer cancelled",
+	"A21": "leave of absence", "A22": "back from leave", "A23": "visit deleted", "A25": "expected discharge cancelled", "A26": "expected transfer cancelled",
 	"A27": "expected admission cancelled", "A28": "person added", "A29": "person deleted", "A31": "person updated", "A34": "patients merged",
 	"A35": "account numbers merged", "A36": "patient and account numbers merged", "A38": "pre-admission cancelled", "A40": "patients merged",
-	"A45": "visit moved to another person", "A47": "patient number changed", "A52": "leave cancelled", "A53": "return cancelled",
+	"A44": "account moved to another person", "A45": "visit moved to another person", "A47": "patient number changed", "A52": "leave cancelled", "A53": "return cancelled",
 }
 
 // Of makes the sheet of a feed.

@@ -31,7 +31,8 @@ func TestPreviewTellsWhatWouldBeDecidedAndChangesNothing(t *testing.T) {
 		t.Errorf("the preview changed the task: %v", now)
 	}
 	spell.SpellId = uuid.NewString()
-	if resp, err := hub.PreviewTask(t.Context(), &pickupv1.PreviewTaskRequest{Spell: spell}); err != nil || resp.GetBefore() != nil || resp.GetAfter().GetTeam() != "CLS-ASOP" {
+	resp, err = hub.PreviewTask(t.Context(), &pickupv1.PreviewTaskRequest{Spell: spell})
+	if err != nil || resp.GetBefore() != nil || resp.GetAfter().GetTeam() != "CLS-ASOP" {
 		t.Errorf("of a spell that is not known: %v, %v", resp, err)
 	}
 	spell.SpellId = "no id"

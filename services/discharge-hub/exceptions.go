@@ -179,7 +179,8 @@ func (e exceptionRow) fresh(version int32) error {
 
 // storeCorrection stores the corrected copy of a message and queues it for interpretation. It returns the copy's id, and whether the copy was
 // there already as the correction of the same message.
-func storeCorrection(ctx context.Context, tx pgx.Tx, now time.Time, e exceptionRow, m storedMessage, controlID, traceparent string, body []byte) (int64, bool, error) {
+func storeCorrection(ctx context.Context, tx pgx.Tx, now time.Time, e exceptionRow, m storedMessage, controlID, traceparent string,
+	body []byte) (int64, bool, error) {
 	digest := sha256.Sum256(body)
 	var there, supersedes int64
 	err := tx.QueryRow(ctx, `
@@ -191,7 +192,8 @@ func storeCorrection(ctx context.Context, tx pgx.Tx, now time.Time, e exceptionR
 	case err == nil && there == m.ID:
 		return 0, false, fault.Field("message", "is the faulty message itself: correct it first")
 	case err == nil:
-		return 0, false, fault.Field("message", "these bytes are stored already, as message %d of the same feed: dismiss the exception as recorded otherwise", there)
+		return 0, false, fault.Field("message", "these bytes are stored already, as message %d of the same feed: dismiss the exception as recorded otherwise",
+			there)
 	case !errors.Is(err, pgx.ErrNoRows):
 		return 0, false, fmt.Errorf("find the copy: %w", err)
 	}

@@ -175,7 +175,7 @@ func (s *server) CorrectException(ctx context.Context, req *dischargev1.CorrectE
 // readCopy reads a corrected copy as the interpreter will, and refuses one of which nothing would come.
 func (s *server) readCopy(m storedMessage, body []byte) (controlID, spell string, err error) {
 	if m.Format != formatHL7 {
-		return "", "", fault.New(fault.Precondition, "message %d came by the gRPC door: record it again, with what is right", m.ID)
+		return "", "", fault.New(fault.Precondition, "message %d is no HL7 v2 message (%s): have it sent or recorded again, with what is right, and dismiss this", m.ID, m.Format)
 	}
 	if !m.Accepted {
 		return "", "", fault.New(fault.Precondition, "message %d was rejected, and its sender knows: have it sent again", m.ID)

@@ -54,7 +54,8 @@ func (in *interpreter) replay(ctx context.Context, id int64, dry bool, by audit.
 			if dry {
 				return pg.ErrNothing
 			}
-			return fault.New(fault.Precondition, "by the mapping of now message %d says nothing that can be used, and it did before: what it said stays. Try with dry_run to see why", id)
+			return fault.New(fault.Precondition,
+				"by the mapping of now message %d says nothing that can be used, and it did before: what it said stays. Try with dry_run to see why", id)
 		}
 		spells := concerned(r)
 		before, err := outbox.Current(ctx, tx, spells)

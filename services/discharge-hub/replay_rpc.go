@@ -33,7 +33,8 @@ func (s *server) ReplayMessage(ctx context.Context, req *dischargev1.ReplayMessa
 	if err != nil {
 		return nil, err
 	}
-	entry := audit.Entry{At: s.now(), Actor: who.Subject, Action: "message.replay", Record: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "homeward message %d", id)),
+	entry := audit.Entry{At: s.now(), Actor: who.Subject, Action: "message.replay",
+		Record: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "homeward message %d", id)),
 		Detail: fmt.Sprintf("message=%d", id), Trace: trace.SpanContextFromContext(ctx)}
 	done, err := s.interpreter.replay(ctx, id, req.GetDryRun(), entry)
 	if err != nil {
@@ -64,7 +65,8 @@ func (s *server) messageToReplay(ctx context.Context, req *dischargev1.ReplayMes
 			return 0, fault.New(fault.Precondition, "exception %d is about no message", key.ExceptionId)
 		}
 	case *dischargev1.ReplayMessageRequest_ControlId:
-		err = s.store.db.Pool.QueryRow(ctx, `SELECT id FROM inbound WHERE control_id = $1 ORDER BY accepted DESC, id DESC LIMIT 1`, storedControlID(key.ControlId)).Scan(&id)
+		err = s.store.db.Pool.QueryRow(ctx, `SELECT id FROM inbound WHERE control_id = $1 ORDER BY accepted DESC, id DESC LIMIT 1`,
+			storedControlID(key.ControlId)).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return 0, fault.New(fault.NotFound, "no message has this control id")
 		}
@@ -135,7 +137,8 @@ func (s *server) PreviewMapping(ctx context.Context, req *dischargev1.PreviewMap
 	return resp, nil
 }
 
-// preview reads every message twice and folds every spell twice; the facts of other feeds, and of messages before, are the same in both.
+// preview reads every message twice and folds every spell twice; the facts of other feeds, and of messages before, are the same in both. What
+// is told of people apart from a stay is left out of both.
 func (s *server) preview(ctx context.Context, changed discharge.Feed, since time.Time, limit int, resp *dischargev1.PreviewMappingResponse) error {
 	rows, err := s.store.db.Pool.Query(ctx, `
 			SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.body FROM inbound i
@@ -171,8 +174,10 @@ func sortBySpell(r discharge.Reading, facts map[uuid.UUID][]discharge.Fact, prob
 	for _, p := range r.Problems {
 		problems[p.Kind]++
 	}
-	if id, err := uuid.Parse(r.Fact.SpellID); err == nil && r.Usable {
-		facts[id] = append(facts[id], r.Fact)
+	for _, f := range append([]discharge.Fact{r.Fact}, r.Also...) {
+		if id, err := uuid.Parse(f.SpellID); err == nil && r.Usable && !f.Kind.OfPerson() {
+			facts[id] = append(facts[id], f)
+		}
 	}
 }
 

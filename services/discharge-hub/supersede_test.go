@@ -83,7 +83,8 @@ func TestCorrectionsEndAlikeInAnyOrder(t *testing.T) {
 		h := newStepped(t)
 		random := rand.New(rand.NewPCG(seed, 1))
 		stay := []*hl7.Builder{
-			adt("A01", "M1", "V1", day(1, 9)), adt("A03", "M2", "V1", day(2, 14)), adt("A08", "M3", "V1", day(2, 15)).Set("PD1-3.3", "F81010"),
+			adt("A01", "M1", "V1", day(1, 9)), adt("A03", "M2", "V1", day(2, 14)),
+			adt("A08", "M3", "V1", day(2, 15)).Set("PD1-3.3", "F81010"),
 			adt("A03", "M4", "V-WRONG", day(2, 16)), adt("A01", "M5", "V3", day(1, 9)),
 		}
 		copies := map[int]*hl7.Builder{1: adt("A03", "M2", "V1", day(2, 13)).Set("PV1-37", "29"), 3: adt("A03", "M4", "V3", day(2, 16))}

@@ -202,11 +202,13 @@ func correctException(ctx context.Context, c call) error {
 		if err != nil {
 			return err
 		}
-		resp, err := t.hub().CorrectException(ctx, &dischargev1.CorrectExceptionRequest{Id: e.GetException().GetId(), Version: e.GetException().GetVersion(), Message: body, Note: *note})
+		resp, err := t.hub().CorrectException(ctx, &dischargev1.CorrectExceptionRequest{Id: e.GetException().GetId(),
+			Version: e.GetException().GetVersion(), Message: body, Note: *note})
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "Stored as message %d, of handover %s. `homeward why %s` tells what becomes of it.\n", resp.GetMessageId(), resp.GetReference(), resp.GetReference())
+		fmt.Fprintf(c.out, "Stored as message %d, of handover %s. `homeward why %s` tells what becomes of it.\n",
+			resp.GetMessageId(), resp.GetReference(), resp.GetReference())
 		return nil
 	})
 }
@@ -235,7 +237,8 @@ func dismissException(ctx context.Context, c call) error {
 		if err != nil {
 			return err
 		}
-		resp, err := t.hub().DismissException(ctx, &dischargev1.DismissExceptionRequest{Id: e.GetException().GetId(), Version: e.GetException().GetVersion(), Reason: reasons[*reason], Note: *note})
+		resp, err := t.hub().DismissException(ctx, &dischargev1.DismissExceptionRequest{Id: e.GetException().GetId(),
+			Version: e.GetException().GetVersion(), Reason: reasons[*reason], Note: *note})
 		if err != nil {
 			return err
 		}
@@ -259,7 +262,8 @@ func assignException(ctx context.Context, c call) error {
 		if err != nil {
 			return err
 		}
-		resp, err := t.hub().AssignException(ctx, &dischargev1.AssignExceptionRequest{Id: e.GetException().GetId(), Version: e.GetException().GetVersion(), Owner: owner})
+		resp, err := t.hub().AssignException(ctx, &dischargev1.AssignExceptionRequest{Id: e.GetException().GetId(),
+			Version: e.GetException().GetVersion(), Owner: owner})
 		if err != nil {
 			return err
 		}

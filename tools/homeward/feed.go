@@ -97,6 +97,9 @@ func printSheet(_ context.Context, c call) error {
 	if err != nil {
 		return err
 	}
+	if feed.Door != discharge.DoorMLLP {
+		return fmt.Errorf("feed %s comes by the %s door: a sheet is for HL7 over MLLP", feed.Key, feed.Door)
+	}
 	sheet := feedsheet.Of(feed, *endpoint)
 	switch *format {
 	case "markdown":

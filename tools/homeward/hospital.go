@@ -44,7 +44,8 @@ func simulateHospital(ctx context.Context, c call) error {
 		}
 	}
 	week := hospital.Week(o)
-	fmt.Fprintf(c.out, "%d messages of %d beds in %d days from %s, seed %d, as feed %s\n", len(week), o.Beds, o.Days, o.From.Format(time.DateOnly), o.Seed, feed.Key)
+	fmt.Fprintf(c.out, "%d messages of %d beds in %d days from %s, seed %d, as feed %s\n",
+		len(week), o.Beds, o.Days, o.From.Format(time.DateOnly), o.Seed, feed.Key)
 	counts := map[string]int{}
 	for _, s := range week {
 		if h, err := hl7.ParseHeader(s.Raw); err == nil {

@@ -156,8 +156,8 @@ func spellsOf(messages []feedcheck.Message, all []discharge.Feed) map[string]dis
 		if !known {
 			continue
 		}
-		if r, err := discharge.FromHL7(feed, m.Raw); err == nil && r.Usable {
-			facts = append(facts, r.Fact)
+		if r, err := discharge.FromHL7(feed, m.Raw); err == nil {
+			facts = append(facts, outcome.Facts(r)...)
 		}
 	}
 	spells := map[string]discharge.Spell{}
@@ -168,7 +168,8 @@ func spellsOf(messages []feedcheck.Message, all []discharge.Feed) map[string]dis
 }
 
 func (p *preview) write(out io.Writer, most int) {
-	fmt.Fprintf(out, "Policy %s and directory %s, against policy %s and directory %s\n", p.before.PolicyVersion, p.before.DirectoryVersion, p.after.PolicyVersion, p.after.DirectoryVersion)
+	fmt.Fprintf(out, "Policy %s and directory %s, against policy %s and directory %s\n",
+		p.before.PolicyVersion, p.before.DirectoryVersion, p.after.PolicyVersion, p.after.DirectoryVersion)
 	fmt.Fprintf(out, "%d spells looked at, %d would be decided otherwise. Nothing is changed.\n", p.spells, len(p.differences))
 	if len(p.cannot) > 0 {
 		fmt.Fprintf(out, "%d could not be decided; the first: %v\n", len(p.cannot), p.cannot[0])
@@ -201,7 +202,8 @@ func previewMapping(ctx context.Context, t *target, file string, days, most int,
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d messages and %d spells looked at, %d would be otherwise. Nothing is changed.\n", resp.GetMessages(), resp.GetSpells(), len(resp.GetChanges()))
+	fmt.Fprintf(out, "%d messages and %d spells looked at, %d would be otherwise. Nothing is changed.\n",
+		resp.GetMessages(), resp.GetSpells(), len(resp.GetChanges()))
 	if resp.GetCutOff() {
 		fmt.Fprintln(out, "There are more messages than were looked at: choose fewer days.")
 	}

@@ -77,15 +77,15 @@ type Mapping struct {
 type feedFile struct {
 	Key         string   `json:"key"`
 	Door        Door     `json:"door"`
-	Application string   `json:"application"`
-	Facilities  []string `json:"facilities"`
+	Application string   `json:"application,omitempty"`
+	Facilities  []string `json:"facilities,omitempty"`
 	Provider    string   `json:"provider"`
 	Scope       Scope    `json:"scope"`
 	TimeZone    string   `json:"time_zone"`
 	Mode        Mode     `json:"mode"`
 	// For the fhir door: the systems of Encounter.identifier and Patient.identifier.
-	VisitSystem   string `json:"visit_system"`
-	PatientSystem string `json:"patient_system"`
+	VisitSystem   string `json:"visit_system,omitempty"`
+	PatientSystem string `json:"patient_system,omitempty"`
 	doorFile
 	Mapping struct {
 		Version          string            `json:"version"`

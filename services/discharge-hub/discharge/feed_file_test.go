@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
 )
@@ -16,6 +17,11 @@ func TestFeedIsWrittenAsItIsRead(t *testing.T) {
 	names, _ := fs.Glob(feeds.Files, "*.json")
 	for i, feed := range all {
 		feed.Mapping.Methods = map[string]string{"OWN WAY": "6"}
+		if feed.Door == DoorMLLP {
+			feed.Certificates = []string{"pas.example"}
+			feed.Silence = &SilenceLimit{After: 90 * time.Minute, From: 7*time.Hour + 30*time.Minute, To: 22 * time.Hour}
+			feed.Answers = &Answers{Addr: "pas.example:2576", TLS: true, ServerName: "engine", Application: "PAS", Facility: "RAJ"}
+		}
 		text, err := feed.File()
 		if err != nil {
 			t.Fatal(err)

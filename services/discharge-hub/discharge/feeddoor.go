@@ -25,19 +25,25 @@ type Answers struct {
 
 // doorFile is the part of a feed's file that is about its connections.
 type doorFile struct {
-	Certificates []string `json:"certificates"`
-	Silent       *struct {
-		After string `json:"after"`
-		From  string `json:"from"`
-		To    string `json:"to"`
-	} `json:"silent"`
-	Answers *struct {
-		Addr        string `json:"addr"`
-		TLS         bool   `json:"tls"`
-		ServerName  string `json:"server_name"`
-		Application string `json:"application"`
-		Facility    string `json:"facility"`
-	} `json:"answers"`
+	Certificates []string     `json:"certificates,omitempty"`
+	Silent       *silentFile  `json:"silent,omitempty"`
+	Answers      *answersFile `json:"answers,omitempty"`
+}
+
+// silentFile is a SilenceLimit as it is written.
+type silentFile struct {
+	After string `json:"after"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+}
+
+// answersFile is Answers as it is written.
+type answersFile struct {
+	Addr        string `json:"addr"`
+	TLS         bool   `json:"tls,omitempty"`
+	ServerName  string `json:"server_name,omitempty"`
+	Application string `json:"application"`
+	Facility    string `json:"facility"`
 }
 
 // door reads what a feed's file says about its connections.

@@ -87,7 +87,8 @@ type opened struct {
 
 // Check looks at the messages as the feed's messages, in the place.
 func Check(messages []Message, feed discharge.Feed, place pickup.Place) Report {
-	r := Report{Messages: len(messages), Feed: feed, Triggers: map[string]int{}, Versions: map[string]int{}, Senders: map[string]int{}, Separators: map[string]int{}}
+	r := Report{Messages: len(messages), Feed: feed, Triggers: map[string]int{},
+		Versions: map[string]int{}, Senders: map[string]int{}, Separators: map[string]int{}}
 	s := sample{feed: feed, place: place, r: &r}
 	unreadable := 0
 	problems := map[string]int{}
@@ -105,9 +106,7 @@ func Check(messages []Message, feed discharge.Feed, place pickup.Place) Report {
 		for _, p := range o.reading.Problems {
 			problems[p.Kind+" at "+p.Where]++
 		}
-		if o.reading.Usable {
-			s.facts = append(s.facts, o.reading.Fact)
-		}
+		s.facts = append(s.facts, outcome.Facts(o.reading)...)
 		r.Triggers[parsed.Header.Type+"^"+o.trigger]++
 		r.Versions[cmp.Or(parsed.Header.Version, "none")]++
 		r.Senders[parsed.Header.SendingApplication+" at "+parsed.Header.SendingFacility]++

@@ -186,3 +186,50 @@ func TestSplit(t *testing.T) {
 		}
 	}
 }
+
+func TestATestSystemIsProposedAsOne(t *testing.T) {
+	_, feed, place := inputs(t)
+	var messages []Message
+	for n := range 5 {
+		messages = append(messages, Message{Raw: adt("A03", n, time.Date(2026, 9, 1, 9, 0, 0, 0, time.UTC)).Set("MSH-11", "T").Bytes()})
+	}
+	r := Check(messages, feed, place)
+	if r.Proposal.Mode != discharge.Test || len(Check(messages, r.Proposal, place).Complaints(MendMapping)) != 0 {
+		t.Errorf("proposed: %+v, because %v", r.Proposal, r.Changes)
+	}
+}
+
+// FuzzCheck: whatever lies in a folder, the check ends, its proposal is a feed, and after that feed nothing is left for the mapping.
+func FuzzCheck(f *testing.F) {
+	place, err := places.Embedded("thurrock")
+	if err != nil {
+		f.Fatal(err)
+	}
+	feed, err := discharge.ParseFeed("feed", []byte(`{"key":"f","door":"mllp","application":"A","facilities":["RAJ"],"provider":"RAJ","scope":"social-care",
+		"time_zone":"Europe/London","mode":"live","mapping":{"version":"1"}}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for name, file := range week() {
+		if strings.HasSuffix(name, "7.hl7") {
+			f.Add(file.Data)
+		}
+	}
+	f.Add([]byte("MSH|^~\\&|A|RAJ|||2026||ADT^A03\rPV1||||||||||||||||||||||||||||||||||||4|79\r"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		messages := Split("f", data)
+		r := Check(messages, feed, place)
+		r.Write(new(bytes.Buffer), 5)
+		text, err := r.Proposal.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		proposed, err := discharge.ParseFeed("proposal", text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		for _, c := range Check(messages, proposed, place).Complaints(MendMapping) {
+			t.Errorf("still: %s", c.Text)
+		}
+	})
+}

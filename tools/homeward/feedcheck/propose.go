@@ -39,11 +39,14 @@ func (s *sample) propose() (discharge.Feed, []string) {
 			change("application: %s, as MSH-3 has it", f.Application)
 		case kindFacility:
 			for _, name := range byCount(s.values(func(o opened) string { return o.Header.SendingFacility })) {
-				if !slices.Contains(f.Facilities, name) {
+				if !slices.Contains(f.Facilities, name) && discharge.ODSCode(name) {
 					f.Facilities = append(f.Facilities, name)
 					change("facilities: %s added. Check that it is the sender's", name)
 				}
 			}
+		case kindMode:
+			f.Mode = discharge.Test
+			change("mode: test, as MSH-11 has it. The live system needs a feed of its own")
 		case kindAuthority:
 			counts := s.values(func(o opened) string {
 				for id := range o.Field("PID", 3).Repetitions() {
@@ -96,7 +99,8 @@ func (s *sample) unknown(m discharge.Mapping) (methods, destinations []string) {
 
 // extended is a table with a national code for each of the words. Where no word in it is known, it is the code for "not known": a person has
 // to say what it means.
-func extended(table map[string]string, words []string, guesses []guess, died, notKnown, what string, text func(string) string, change func(string, ...any)) map[string]string {
+func extended(table map[string]string, words []string, guesses []guess, died, notKnown, what string,
+	text func(string) string, change func(string, ...any)) map[string]string {
 	if len(words) == 0 {
 		return table
 	}
@@ -126,7 +130,7 @@ func extended(table map[string]string, words []string, guesses []guess, died, no
 func Draft(messages []Message, key string, scope discharge.Scope, zone string) (discharge.Feed, error) {
 	apps, facilities := map[string]int{}, map[string]int{}
 	for _, m := range messages {
-		if h, err := hl7.ParseHeader(m.Raw); err == nil && h.SendingApplication != "" && h.SendingFacility != "" {
+		if h, err := hl7.ParseHeader(m.Raw); err == nil && h.SendingApplication != "" && discharge.ODSCode(h.SendingFacility) {
 			apps[h.SendingApplication]++
 			facilities[h.SendingFacility]++
 		}
@@ -139,7 +143,8 @@ func Draft(messages []Message, key string, scope discharge.Scope, zone string) (
 	if len(provider) == 5 {
 		provider = provider[:3] // a site of the organisation
 	}
-	text := fmt.Sprintf(`{"key":%q,"door":"mllp","application":%q,"facilities":["%s"],"provider":%q,"scope":%q,"time_zone":%q,"mode":"live","mapping":{"version":"1"}}`,
+	text := fmt.Sprintf(`{"key":%q,"door":"mllp","application":%q,"facilities":["%s"],"provider":%q,"scope":%q,
+		"time_zone":%q,"mode":"live","mapping":{"version":"1"}}`,
 		key, byCount(apps)[0], strings.Join(list, `","`), provider, scope, zone)
 	f, err := discharge.ParseFeed("draft", []byte(text))
 	if err != nil {

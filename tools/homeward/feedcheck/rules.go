@@ -20,25 +20,36 @@ const (
 	kindFacility     = "facility"
 	kindApplication  = "application"
 	kindAuthority    = "patient-authority"
+	kindMode         = "mode"
 )
 
 // checkSender looks at who sends what.
 func (s *sample) checkSender() {
 	n := len(s.all)
-	if apps := s.values(func(o opened) string { return o.Header.SendingApplication }); apps[s.feed.Application] == 0 && n > 0 {
-		s.find(kindApplication, MendMapping, n, n, "MSH-3 is %s, and the feed expects %s: its messages would be answered AR", listed(apps, 3), s.feed.Application)
+	nobody := s.count(func(o opened) bool {
+		return o.Header.SendingApplication == "" || !discharge.ODSCode(o.Header.SendingFacility)
+	})
+	s.find("sender-missing", MendSender, nobody, n, "MSH-3 is empty, or MSH-4 is no ODS code, in %s: no feed can be told by them", of(nobody, n))
+	if apps := s.values(func(o opened) string { return o.Header.SendingApplication }); apps[s.feed.Application] == 0 && len(apps) > 0 {
+		s.find(kindApplication, MendMapping, n, n,
+			"MSH-3 is %s, and the feed expects %s: its messages would be answered AR", listed(apps, 3), s.feed.Application)
 	}
 	other := s.values(func(o opened) string {
-		if f := o.Header.SendingFacility; !slices.Contains(s.feed.Facilities, f) {
+		if f := o.Header.SendingFacility; !slices.Contains(s.feed.Facilities, f) && discharge.ODSCode(f) {
 			return f
 		}
 		return ""
 	})
-	s.find(kindFacility, MendMapping, sum(other), n, "MSH-4 names facilities that the feed does not list: %s; they would be answered AR", listed(other, 6))
+	s.find(kindFacility, MendMapping, sum(other), n,
+		"MSH-4 names facilities that the feed does not list: %s; they would be answered AR", listed(other, 6))
 	not := s.values(func(o opened) string { return o.reading.NotHandled })
 	s.find("not-handled", MendNothing, sum(not), n, "messages that say nothing to the hub, stored and named as such: %s", listed(not, 8))
 	test := s.count(func(o opened) bool { p := strings.ToUpper(o.Header.ProcessingID); return p == "T" || p == "D" })
-	if s.feed.Mode == discharge.Live {
+	switch {
+	case s.feed.Mode != discharge.Live:
+	case test*2 > n:
+		s.find(kindMode, MendMapping, test, n, "MSH-11 is T or D in %s: this is a test system, and the feed is live", of(test, n))
+	default:
 		s.find("test-messages", MendSender, test, n, "MSH-11 is T or D in %s: on a live feed they are stored and never acted on", of(test, n))
 	}
 }
@@ -67,9 +78,11 @@ func (s *sample) checkControl() {
 			reused++
 		}
 	}
-	s.find("control-id-reused", MendSender, reused, len(bodies), "MSH-10: %s control ids stand on messages with different content: each is a message of its own here, but nobody can ask after one by it", of(reused, len(bodies)))
+	s.find("control-id-reused", MendSender, reused, len(bodies),
+		"MSH-10: %s control ids stand on messages with different content: each is a message of its own here, but nobody can ask after one by it", of(reused, len(bodies)))
 	s.find("control-id-missing", MendSender, missing, len(s.all), "MSH-10 is empty in %s: nobody can ask after those", of(missing, len(s.all)))
-	s.find("duplicates", MendNothing, again, len(s.all), "%s are byte for byte the same as an earlier one: they have no second effect", of(again, len(s.all)))
+	s.find("duplicates", MendNothing, again, len(s.all),
+		"%s are byte for byte the same as an earlier one: they have no second effect", of(again, len(s.all)))
 }
 
 var offset = regexp.MustCompile(`([+-]\d{4}|Z)$`)
@@ -78,12 +91,14 @@ var offset = regexp.MustCompile(`([+-]\d{4}|Z)$`)
 func (s *sample) checkTimes() {
 	n := len(s.all)
 	evn2 := s.count(func(o opened) bool { return s.ours(o) && o.Field("EVN", 2).Absent() })
-	s.find("evn-2-missing", MendSender, evn2, n, "EVN-2 is missing in %s: MSH-7 orders them, which is when they were sent, not when it was recorded", of(evn2, n))
+	s.find("evn-2-missing", MendSender, evn2, n,
+		"EVN-2 is missing in %s: MSH-7 orders them, which is when they were sent, not when it was recorded", of(evn2, n))
 	for _, place := range []string{"MSH-7", "EVN-2", "EVN-6", "PV1-44", "PV1-45"} {
 		with := s.count(func(o opened) bool { return offset.MatchString(o.Get(place).Text()) })
 		all := s.count(func(o opened) bool { return o.Get(place).Text() != "" })
 		if with > 0 && with < all {
-			s.find("offsets-mixed", MendSender, with, all, "%s has a time zone offset in %s, and none in the others: those are read as %s time", place, of(with, all), s.feed.Zone)
+			s.find("offsets-mixed", MendSender, with, all,
+				"%s has a time zone offset in %s, and none in the others: those are read as %s time", place, of(with, all), s.feed.Zone)
 		} else {
 			s.find("offsets", MendNothing, with, all, "%s has a time zone offset: it is heeded", place)
 		}
@@ -94,7 +109,8 @@ func (s *sample) checkTimes() {
 	})
 	s.find("day-only", MendNothing, short, n, "PV1-45 tells only the day in %s discharges: the day counts", of(short, s.discharges()))
 	none := s.count(func(o opened) bool { return o.trigger == "A03" && o.Field("PV1", 45).Absent() })
-	s.find("pv1-45-missing", MendSender, none, s.discharges(), "PV1-45 is missing in %s discharges: they count from EVN-6, else from when they were recorded", of(none, s.discharges()))
+	s.find("pv1-45-missing", MendSender, none, s.discharges(),
+		"PV1-45 is missing in %s discharges: they count from EVN-6, else from when they were recorded", of(none, s.discharges()))
 }
 
 func (s *sample) discharges() int {
@@ -113,7 +129,8 @@ func (s *sample) checkStay() {
 		}
 		return ""
 	})
-	s.find("visit-number-missing", MendSender, sum(missing), read, "PV1-19 is missing in %s: %s; those without local patient number and admission time as well need a person", of(sum(missing), read), listed(missing, 8))
+	s.find("visit-number-missing", MendSender, sum(missing), read,
+		"PV1-19 is missing in %s: %s; those without local patient number and admission time as well need a person", of(sum(missing), read), listed(missing, 8))
 	classes := map[string]map[string]bool{}
 	for _, o := range s.all {
 		if visit, class := o.Field("PV1", 19, 1).Text(), o.Field("PV1", 2).Text(); visit != "" && class != "" {
@@ -129,7 +146,8 @@ func (s *sample) checkStay() {
 			changed++
 		}
 	}
-	s.find("class-changes", MendNothing, changed, len(classes), "PV1-2 goes from E to I in %s visits: the visit number decides, not the class", of(changed, len(classes)))
+	s.find("class-changes", MendNothing, changed, len(classes),
+		"PV1-2 goes from E to I in %s visits: the visit number decides, not the class", of(changed, len(classes)))
 }
 
 // checkPerson looks at the numbers.
@@ -159,7 +177,8 @@ func (s *sample) checkPerson() {
 		return ""
 	})
 	if have := authorities[s.feed.Mapping.PatientAuthority]; sum(authorities) > 0 && have == 0 {
-		s.find(kindAuthority, MendMapping, sum(authorities), len(s.all), "PID-3.4: the hospital's own patient numbers are of %s, not of %s", listed(authorities, 3), s.feed.Mapping.PatientAuthority)
+		s.find(kindAuthority, MendMapping, sum(authorities), len(s.all),
+			"PID-3.4: the hospital's own patient numbers are of %s, not of %s", listed(authorities, 3), s.feed.Mapping.PatientAuthority)
 	}
 }
 
@@ -185,7 +204,8 @@ func (s *sample) checkPlace() {
 		if third > fourth {
 			other = "PD1-3"
 		}
-		s.find(kindPractice, MendMapping, max(third, fourth), n, "the GP practice stands in %s, not in %s, in %s (PD1-3: %d, PD1-4: %d)", other, first, of(max(third, fourth), n), third, fourth)
+		s.find(kindPractice, MendMapping, max(third, fourth), n,
+			"the GP practice stands in %s, not in %s, in %s (PD1-3: %d, PD1-4: %d)", other, first, of(max(third, fourth), n), third, fourth)
 	}
 	neither := s.count(func(o opened) bool { return s.ours(o) && practiceAt(o, "PD1-3") == "" && practiceAt(o, "PD1-4") == "" })
 	s.find("practice-missing", MendSender, neither, n, "no GP practice in PD1-3 or PD1-4 in %s: the home postcode decides the team", of(neither, n))
@@ -203,7 +223,8 @@ func (s *sample) checkPlace() {
 			outside[strings.Fields(sector)[0]]++
 		}
 	}
-	s.find("practice-not-in-directory", MendPlace, sum(unknown), len(s.facts), "practices that are not in %s's directory: %s", s.place.Name, listed(unknown, 10))
+	s.find("practice-not-in-directory", MendPlace, sum(unknown), len(s.facts),
+		"practices that are not in %s's directory: %s", s.place.Name, listed(unknown, 10))
 	s.find("practice-not-a-gp-practice", MendPlace, sum(not), len(s.facts), "codes that are no GP practice's: %s", listed(not, 10))
 	s.find("postcode-outside", MendPlace, sum(outside), len(s.facts), "home postcodes outside of %s: %s", s.place.Name, listed(outside, 10))
 }
@@ -246,10 +267,12 @@ func (s *sample) checkOutcome() {
 	if swapped*2 > both {
 		s.find(kindSwapped, MendMapping, swapped, both, "%s and %s look swapped in %s", m.Method, shorter(m.Destination), of(swapped, both))
 	} else {
-		s.find("swapped-sometimes", MendNothing, swapped, both, "%s and %s look swapped in %s: each is read as what its codes say, and flagged", m.Method, shorter(m.Destination), of(swapped, both))
+		s.find("swapped-sometimes", MendNothing, swapped, both,
+			"%s and %s look swapped in %s: each is read as what its codes say, and flagged", m.Method, shorter(m.Destination), of(swapped, both))
 	}
 	s.find(kindMethods, MendMapping, sum(methods), both, "%s holds words that are no discharge method: %s", m.Method, listed(methods, 12))
-	s.find(kindDestinations, MendMapping, sum(destinations), both, "%s holds words that are no discharge destination: %s", m.Destination, listed(destinations, 12))
+	s.find(kindDestinations, MendMapping, sum(destinations), both,
+		"%s holds words that are no discharge destination: %s", m.Destination, listed(destinations, 12))
 }
 
 // shorter is a path's field alone, for a sentence that has named its segment.

@@ -41,10 +41,13 @@ type Code struct {
 // meanings of the triggers that hospitals send.
 var meanings = map[string]string{
 	"A01": "admission", "A02": "transfer", "A03": "discharge: starts the six weeks", "A04": "registration", "A05": "pre-admission",
-	"A08": "update: corrects whatever it tells", "A11": "admission cancelled: the spell never was", "A12": "transfer cancelled",
-	"A13": "discharge cancelled: the six weeks are void", "A16": "discharge expected", "A21": "leave of absence", "A22": "back from leave",
-	"A25": "expected discharge cancelled", "A28": "person added", "A31": "person updated", "A34": "patients merged", "A38": "pre-admission cancelled",
-	"A40": "patients merged", "A52": "leave cancelled", "A53": "return cancelled",
+	"A06": "becomes an inpatient", "A07": "becomes an outpatient", "A08": "update: corrects whatever it tells",
+	"A11": "admission cancelled: the spell never was", "A12": "transfer cancelled", "A13": "discharge cancelled: the six weeks are void",
+	"A14": "admission expected", "A15": "transfer expected", "A16": "discharge expected", "A17": "beds swapped", "A18": "patients merged",
+	"A21": "leave of absence", "A22": "back from leave", "A23": "visit deleted", "A25": "expected discharge cancelled", "A26": "expected transfer cancelled",
+	"A27": "expected admission cancelled", "A28": "person added", "A29": "person deleted", "A31": "person updated", "A34": "patients merged",
+	"A35": "account numbers merged", "A36": "patient and account numbers merged", "A38": "pre-admission cancelled", "A40": "patients merged",
+	"A44": "account moved to another person", "A45": "visit moved to another person", "A47": "patient number changed", "A52": "leave cancelled", "A53": "return cancelled",
 }
 
 // Of makes the sheet of a feed.

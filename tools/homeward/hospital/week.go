@@ -83,7 +83,8 @@ const day = 24 * time.Hour
 func (h *ward) stay(bed int, admitted time.Time) time.Time {
 	p := h.newPerson()
 	h.visits++
-	v := &visit{number: fmt.Sprintf("S%d%06d", h.o.Seed%1000, h.visits), admitted: admitted.Truncate(time.Minute), class: "I", ward: wards[bed%len(wards)], method: "1", destination: "19"}
+	v := &visit{number: fmt.Sprintf("S%d%06d", h.o.Seed%1000, h.visits), admitted: admitted.Truncate(time.Minute), class: "I",
+		ward: wards[bed%len(wards)], method: "1", destination: "19"}
 	if h.chance(0.3) {
 		v.class = "E"
 	}
@@ -170,7 +171,8 @@ func (h *ward) clinics() {
 	for range h.o.Beds * h.o.Days / 20 {
 		p := h.newPerson()
 		v := &visit{number: "", admitted: h.o.From, class: "O", ward: "OPD"}
-		h.add(event{trigger: pick(h.random, "A05", "A04", "A28", "A31", "A38"), who: p, visit: v, recorded: h.o.From.Add(time.Duration(h.random.Float64() * float64(h.until.Sub(h.o.From))))})
+		h.add(event{trigger: pick(h.random, "A05", "A04", "A28", "A31", "A38"), who: p, visit: v,
+			recorded: h.o.From.Add(time.Duration(h.random.Float64() * float64(h.until.Sub(h.o.From))))})
 	}
 }
 

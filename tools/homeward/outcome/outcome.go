@@ -81,7 +81,7 @@ var (
 	}
 	statuses = map[dischargev1.SpellStatus]discharge.Status{
 		dischargev1.SpellStatus_SPELL_STATUS_IN_HOSPITAL: discharge.InHospital, dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED: discharge.Discharged,
-		dischargev1.SpellStatus_SPELL_STATUS_VOIDED: discharge.Voided,
+		dischargev1.SpellStatus_SPELL_STATUS_VOIDED: discharge.Voided, dischargev1.SpellStatus_SPELL_STATUS_NOT_ADMITTED: discharge.NotAdmitted,
 	}
 	adults = map[dischargev1.Adult]discharge.Adult{
 		dischargev1.Adult_ADULT_YES: discharge.AdultYes, dischargev1.Adult_ADULT_NO: discharge.AdultNo, dischargev1.Adult_ADULT_UNKNOWN: discharge.AdultUnknown,
@@ -96,15 +96,29 @@ var (
 	}
 )
 
-// Spells folds facts into their spells, by id.
+// Facts are all that a message says, if it can be used.
+func Facts(r discharge.Reading) []discharge.Fact {
+	if !r.Usable {
+		return r.Also
+	}
+	return append([]discharge.Fact{r.Fact}, r.Also...)
+}
+
+// Spells folds facts into their spells, by id. What is told of people apart from a stay goes into the fold of every spell, which passes over
+// what is about others.
 func Spells(facts []discharge.Fact) []discharge.Spell {
 	bySpell := map[string][]discharge.Fact{}
+	var people []discharge.Fact
 	for _, f := range facts {
+		if f.Kind.OfPerson() || f.SpellID == "" {
+			people = append(people, f)
+			continue
+		}
 		bySpell[f.SpellID] = append(bySpell[f.SpellID], f)
 	}
 	var spells []discharge.Spell
 	for _, of := range bySpell {
-		spells = append(spells, discharge.Fold(of).Spell)
+		spells = append(spells, discharge.Fold(append(of, people...)).Spell)
 	}
 	slices.SortFunc(spells, func(a, b discharge.Spell) int { return cmp.Compare(a.SpellID, b.SpellID) })
 	return spells

@@ -59,7 +59,7 @@ type DischargeHubServiceClient interface {
 	ReplayMessage(ctx context.Context, in *ReplayMessageRequest, opts ...grpc.CallOption) (*ReplayMessageResponse, error)
 	// PreviewMapping tells what stored messages of a feed would have amounted to under another mapping. It changes nothing.
 	PreviewMapping(ctx context.Context, in *PreviewMappingRequest, opts ...grpc.CallOption) (*PreviewMappingResponse, error)
-	// ListSpells pages through the published spells, the newest discharge facts in each: what a preview of another policy is made from.
+	// ListSpells pages through the published spells: what a preview of another policy is made from.
 	ListSpells(ctx context.Context, in *ListSpellsRequest, opts ...grpc.CallOption) (*ListSpellsResponse, error)
 	// GetPeople returns the names behind spells for showing them on a screen; every call is audited.
 	GetPeople(ctx context.Context, in *GetPeopleRequest, opts ...grpc.CallOption) (*GetPeopleResponse, error)
@@ -210,7 +210,7 @@ type DischargeHubServiceServer interface {
 	ReplayMessage(context.Context, *ReplayMessageRequest) (*ReplayMessageResponse, error)
 	// PreviewMapping tells what stored messages of a feed would have amounted to under another mapping. It changes nothing.
 	PreviewMapping(context.Context, *PreviewMappingRequest) (*PreviewMappingResponse, error)
-	// ListSpells pages through the published spells, the newest discharge facts in each: what a preview of another policy is made from.
+	// ListSpells pages through the published spells: what a preview of another policy is made from.
 	ListSpells(context.Context, *ListSpellsRequest) (*ListSpellsResponse, error)
 	// GetPeople returns the names behind spells for showing them on a screen; every call is audited.
 	GetPeople(context.Context, *GetPeopleRequest) (*GetPeopleResponse, error)

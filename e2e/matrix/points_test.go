@@ -87,6 +87,16 @@ var points = []point{
 	{"chase.commit", []string{hub}, nil},
 	{"silence.commit", []string{hub}, nil},
 	{"read-people.commit", []string{hub}, nil},
+	{"exception.read.commit", []string{hub}, nil},
+	{"exception.assign.commit", []string{hub}, nil},
+	{"exception.correct.commit", []string{hub}, nil},
+	{"exception.dismiss.commit", []string{hub}, nil},
+	{"exception.alarm.commit", []string{hub}, nil},
+	{"message.replay.commit", []string{hub}, nil},
+	{dischargev1.DischargeHubService_AssignException_FullMethodName, []string{hub}, nil},
+	{dischargev1.DischargeHubService_CorrectException_FullMethodName, []string{hub}, nil},
+	{dischargev1.DischargeHubService_DismissException_FullMethodName, []string{hub}, nil},
+	{dischargev1.DischargeHubService_ReplayMessage_FullMethodName, []string{hub}, nil},
 	{dischargev1.DischargeHubService_RecordEvent_FullMethodName, []string{hub}, nil},
 
 	{"task.commit", []string{community}, nil},
@@ -178,7 +188,8 @@ func TestTheMatrixRunsEveryPointThatTheSourceNames(t *testing.T) {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
 				method := string(service.Methods().Get(j).Name())
-				reads := strings.HasPrefix(method, "Get") || strings.HasPrefix(method, "List") || strings.HasPrefix(method, "Find") || strings.HasPrefix(method, "Explain")
+				reads := strings.HasPrefix(method, "Get") || strings.HasPrefix(method, "List") || strings.HasPrefix(method, "Find") || strings.HasPrefix(method, "Explain") ||
+					strings.HasPrefix(method, "Preview")
 				if strings.HasPrefix(string(service.FullName()), "homeward.") && (!reads || service.Name() == "ReconciliationService") {
 					named["/"+string(service.FullName())+"/"+method] = true
 				}

@@ -44,7 +44,7 @@ func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*sto
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wait sync.WaitGroup
-	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody}
+	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued}
 	if poison {
 		scenes = append(scenes, s.poisoned)
 	}

@@ -53,6 +53,7 @@ func methods() authn.Table {
 		pickupv1.CommunityPickupService_DecideProposal_FullMethodName: {authn.CLSManager, authn.HubStaff},
 		pickupv1.CommunityPickupService_AssignTeam_FullMethodName:     {authn.CLSManager, authn.HubStaff},
 		pickupv1.CommunityPickupService_ResolveContact_FullMethodName: {authn.HubStaff},
+		pickupv1.CommunityPickupService_PreviewTask_FullMethodName:    {authn.HubStaff, authn.Ops, authn.Service},
 	}
 	maps.Copy(t, service.OpsRoles())
 	return t

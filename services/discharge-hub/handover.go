@@ -149,26 +149,11 @@ func (s *store) spellByEvent(ctx context.Context, eventID uuid.UUID) (uuid.UUID,
 	return found, nil
 }
 
-func (s *store) exceptions(ctx context.Context, after int64, limit int) ([]*dischargev1.MessageException, error) {
-	rows, err := s.db.Pool.Query(ctx, `
-		SELECT e.id, e.kind, e.owner, e.opened_at, coalesce(i.feed, ''), coalesce(i.control_id, ''), coalesce(e.spell_id::text, ''), e.detail
-		FROM exception e LEFT JOIN inbound i ON i.id = e.inbound_id WHERE e.closed_at IS NULL AND e.id > $1 ORDER BY e.id LIMIT $2`, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list exceptions: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*dischargev1.MessageException, error) {
-		var opened time.Time
-		e := &dischargev1.MessageException{}
-		err := row.Scan(&e.Id, &e.Kind, &e.Owner, &opened, &e.Feed, &e.ControlId, &e.SpellId, &e.Detail)
-		e.OpenedAt = timestamppb.New(opened)
-		return e, err
-	})
-}
-
 // hops are what the hub alone knows of a handover: its messages, its exceptions, and how far it was confirmed.
 func (s *store) hops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
 	rows, err := s.db.Pool.Query(ctx, `
 		SELECT i.received_at, 'message stored', 'feed ' || i.feed || ', control id ' || i.control_id || ', ' || coalesce(f.fact::json->>'kind', '') ||
+			coalesce('; corrected: message ' || f.superseded_by || ' takes its place', '') ||
 			CASE WHEN EXISTS (SELECT 1 FROM inbound o WHERE o.control_id = i.control_id AND o.feed = i.feed AND o.id <> i.id)
 				THEN '; another message has the same control id' ELSE '' END, i.traceparent, NULL::timestamptz
 		FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE f.spell_id = $1

@@ -18,6 +18,7 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
 	"github.com/homeward-care/homeward/services/kit/authn"
@@ -70,9 +71,10 @@ func methods() authn.Table {
 	t := authn.Table{
 		dischargev1.DischargeHubService_RecordEvent_FullMethodName:    {authn.HubStaff, authn.Integration},
 		dischargev1.DischargeHubService_GetHandover_FullMethodName:    {authn.HubStaff, authn.Integration, authn.Ops, authn.CLSWorker, authn.CLSManager, authn.Service},
-		dischargev1.DischargeHubService_ListExceptions_FullMethodName: {authn.HubStaff},
+		dischargev1.DischargeHubService_ListExceptions_FullMethodName: {authn.HubStaff, authn.Ops},
 		dischargev1.DischargeHubService_GetPeople_FullMethodName:      {authn.HubStaff},
 	}
+	maps.Copy(t, exceptionRoles())
 	maps.Copy(t, service.OpsRoles())
 	return t
 }
@@ -141,7 +143,15 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
-	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now})
+	alarms := &exceptionAlarm{store: st, now: svc.Now, log: svc.Log}
+	svc.Loop("alarm exceptions", alarms.Step, exceptionAlarmPoll, nil)
+
+	pickup, err := svc.Dial(cfg.PickupAddr)
+	if err != nil {
+		return nil, err
+	}
+	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now,
+		interpreter: interpreter, pending: pending, pickup: pickupv1.NewCommunityPickupServiceClient(pickup)})
 	hops := func(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
 		gap, err := gapHops(ctx, svc.DB, feedList)
 		if err != nil {

@@ -47,6 +47,8 @@ type reading struct {
 	pendingMessage
 	discharge.Reading
 	span trace.Span
+	// left are the facts whose place this reading takes: of the message that it corrects, or of the same message read before.
+	left []discharge.Fact
 }
 
 // saidFact is what a message says about a spell.
@@ -198,8 +200,12 @@ func (in *interpreter) apply(ctx context.Context, tx pgx.Tx, readings []*reading
 	if err := insertPersonFacts(ctx, tx, told); err != nil {
 		return err
 	}
-	if len(said) > 0 {
-		more, err := in.fold(ctx, tx, now, said)
+	left, err := leftFacts(ctx, tx, readings)
+	if err != nil {
+		return err
+	}
+	if len(said)+len(left) > 0 {
+		more, err := in.fold(ctx, tx, now, said, left)
 		if err != nil {
 			return err
 		}
@@ -216,17 +222,21 @@ func (r *reading) facts() []discharge.Fact {
 	return append([]discharge.Fact{r.Fact}, r.Also...)
 }
 
-// fold brings the spells of what is said to their new states. It returns the exceptions that lie in the contradictions between facts.
-func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said []saidFact) ([]newException, error) {
+// fold brings the spells of what is said, and those that lose a fact to it, to their new states. It returns the exceptions that lie in the
+// contradictions between facts.
+func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said, left []saidFact) ([]newException, error) {
 	cause := map[uuid.UUID]trace.SpanContext{}
-	for _, s := range said {
+	for _, s := range slices.Concat(left, said) {
 		cause[s.spell] = s.Trace
 		if s.span != nil {
 			cause[s.spell] = s.span.SpanContext()
 		}
 	}
-	spells, err := lockSpells(ctx, tx, said)
+	spells, err := lockSpells(ctx, tx, said, left)
 	if err != nil {
+		return nil, err
+	}
+	if err := supersede(ctx, tx, left); err != nil {
 		return nil, err
 	}
 	own, err := factsOf(ctx, tx, spells)
@@ -239,7 +249,7 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said 
 	for _, s := range said {
 		own[s.spell] = append(own[s.spell], storedFact{s.ID, s.fact})
 	}
-	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, cause)
+	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, left, cause)
 	if err != nil {
 		return nil, err
 	}
@@ -257,11 +267,15 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said 
 	return exceptions, closeSettled(ctx, tx, now, spells, exceptions)
 }
 
-// settle folds spells from all their facts, which it returns with what is told of their people, and saves what is different. Cause is the
-// trace of what made the difference.
+// settle folds spells from all their facts, which it returns with what is told of their people, and saves what is different. Left is what
+// spells have just lost, and cause the trace of what made the difference.
 func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, own map[uuid.UUID][]storedFact,
-	cause map[uuid.UUID]trace.SpanContext,
+	left []saidFact, cause map[uuid.UUID]trace.SpanContext,
 ) ([]newException, map[uuid.UUID][]storedFact, error) {
+	withdrawn, err := withdrawnFacts(ctx, tx, spells, own, left)
+	if err != nil {
+		return nil, nil, err
+	}
 	facts, err := withPeople(ctx, tx, own)
 	if err != nil {
 		return nil, nil, err
@@ -279,6 +293,9 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 	persons := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
 		state := discharge.Fold(factList(facts[id]))
+		if lost, gone := withdrawn[id]; gone {
+			state = discharge.Withdrawn(lost)
+		}
 		spell, occurred, publish := state.Spell, state.Recorded, true
 		if h, is := held[id]; is {
 			if spell, publish = h.Meanwhile(); h.Recorded.After(occurred) {

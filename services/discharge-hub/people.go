@@ -81,10 +81,11 @@ func insertPersonFacts(ctx context.Context, tx pgx.Tx, list []personFact) error 
 	}
 	_, err := tx.Exec(ctx, `
 		WITH pending AS (
-			INSERT INTO person_pending (inbound_id) SELECT DISTINCT unnest($2::bigint[])
+			INSERT INTO person_pending (inbound_id) SELECT DISTINCT unnest($2::bigint[]) ON CONFLICT DO NOTHING
 		)
 		INSERT INTO person_fact (patient, inbound_id, part, fact)
-		SELECT DISTINCT ON (p, i, n) p, i, n, f FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[]) AS u (p, i, n, f)`,
+		SELECT DISTINCT ON (p, i, n) p, i, n, f FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[]) AS u (p, i, n, f)
+		ON CONFLICT (patient, inbound_id, part) DO UPDATE SET fact = excluded.fact, superseded_by = NULL -- read again`,
 		patients, messages, parts, texts)
 	if err != nil {
 		return fmt.Errorf("store facts of people: %w", err)
@@ -104,7 +105,7 @@ type querier interface {
 func readPeople(ctx context.Context, db querier, keys []string) (people, error) {
 	found := people{}
 	for len(keys) > 0 {
-		rows, err := db.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) ORDER BY inbound_id, part`, keys)
+		rows, err := db.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id, part`, keys)
 		if err != nil {
 			return nil, fmt.Errorf("read facts of people: %w", err)
 		}
@@ -279,7 +280,7 @@ func (in *interpreter) tellSpells(ctx context.Context, tx pgx.Tx, pending []int6
 		}
 	}
 	now := in.now()
-	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, cause)
+	exceptions, facts, err := in.settle(ctx, tx, now, spells, own, nil, cause)
 	if err != nil {
 		return err
 	}
@@ -361,7 +362,7 @@ func (s *store) checkRevocation(ctx context.Context, provider, number, prior str
 	if err != nil {
 		return err
 	}
-	rows, err := s.db.Pool.Query(ctx, `SELECT fact FROM person_fact WHERE patient = $1`, key)
+	rows, err := s.db.Pool.Query(ctx, `SELECT fact FROM person_fact WHERE patient = $1 AND superseded_by IS NULL`, key)
 	if err != nil {
 		return fmt.Errorf("look for the merge: %w", err)
 	}

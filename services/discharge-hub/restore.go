@@ -202,6 +202,10 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (mi
 	if err != nil {
 		return nil, err
 	}
+	withdrawn, err := withdrawnFacts(ctx, tx, ids, own, nil)
+	if err != nil {
+		return nil, err
+	}
 	published, err := outbox.Current(ctx, tx, ids)
 	if err != nil {
 		return nil, err
@@ -211,12 +215,16 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (mi
 	var exceptions []newException
 	for _, id := range ids {
 		h := held[id]
-		if !h.Complete() {
+		left, gone := withdrawn[id]
+		if !gone && !h.Complete() {
 			missing = append(missing, Missing{Spell: id, Reference: discharge.Reference(id.String()), Recorded: h.Recorded.UTC()})
 			continue
 		}
 		free = append(free, id)
 		state := discharge.Fold(factList(facts[id]))
+		if gone {
+			state = discharge.Withdrawn(left)
+		}
 		data, err := marshalSpell(state.Spell)
 		if err != nil {
 			return nil, err

@@ -157,17 +157,12 @@ func (h *stepped) replayed() []Missing {
 
 func (h *stepped) open(kind string) int {
 	h.t.Helper()
-	list, err := h.store.exceptions(h.t.Context(), 0, 100)
+	still := true
+	list, err := h.store.exceptions(h.t.Context(), exceptionQuery{limit: 100, kind: kind, open: &still})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	n := 0
-	for _, e := range list {
-		if e.GetKind() == kind {
-			n++
-		}
-	}
-	return n
+	return len(list)
 }
 
 var (

@@ -14,10 +14,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/audit"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/fault"
+	"github.com/homeward-care/homeward/services/kit/run"
 )
 
 // server is the hub's gRPC door and what it answers.
@@ -27,6 +29,10 @@ type server struct {
 	feeds   map[string]discharge.Feed
 	receive func(ctx context.Context, m inbound) error
 	now     func() time.Time
+
+	interpreter *interpreter // reads messages again
+	pending     run.Wake     // raised when there is something to interpret
+	pickup      pickupv1.CommunityPickupServiceClient
 }
 
 // RecordEvent stores the request as a message from MLLP is stored, and answers with the spell that it is about.
@@ -122,27 +128,7 @@ func (s *server) find(ctx context.Context, req *dischargev1.GetHandoverRequest) 
 	}
 }
 
-const (
-	defaultExceptions = 100
-	maxExceptions     = 500
-	maxPeople         = 200
-)
-
-// ListExceptions lists what a person has to look at.
-func (s *server) ListExceptions(ctx context.Context, req *dischargev1.ListExceptionsRequest) (*dischargev1.ListExceptionsResponse, error) {
-	limit := int(req.GetLimit())
-	if limit == 0 {
-		limit = defaultExceptions
-	}
-	if limit < 0 || limit > maxExceptions {
-		return nil, fault.Field("limit", "is %d; ask for 1 to %d", limit, maxExceptions)
-	}
-	list, err := s.store.exceptions(ctx, req.GetAfterId(), limit)
-	if err != nil {
-		return nil, err
-	}
-	return &dischargev1.ListExceptionsResponse{Exceptions: list}, nil
-}
+const maxPeople = 200
 
 // GetPeople returns who the people of the spells are. The reading is audited in the same transaction, a row for each person.
 func (s *server) GetPeople(ctx context.Context, req *dischargev1.GetPeopleRequest) (*dischargev1.GetPeopleResponse, error) {

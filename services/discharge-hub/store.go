@@ -78,6 +78,8 @@ type pendingMessage struct {
 	ReceivedAt time.Time
 	Trace      trace.SpanContext
 	Body       []byte
+	// Supersedes is the message of which this is the corrected copy; 0 for all others.
+	Supersedes int64
 }
 
 // claimPending takes the oldest pending messages that no other replica holds; they are pending again if the transaction fails. Who has
@@ -88,15 +90,16 @@ func claimPending(ctx context.Context, tx pgx.Tx, limit int) ([]pendingMessage, 
 			DELETE FROM inbound_pending WHERE id = ANY (ARRAY(SELECT id FROM inbound_pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
 			RETURNING id
 		)
-		SELECT id, feed, format, control_id, received_at, traceparent, body FROM claimed JOIN inbound USING (id)
-		WHERE pg_advisory_xact_lock_shared($2) IS NOT NULL ORDER BY id`, limit, gate)
+		SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.traceparent, i.body, coalesce(c.supersedes, 0)
+		FROM claimed JOIN inbound i USING (id) LEFT JOIN correction c ON c.inbound_id = i.id
+		WHERE pg_advisory_xact_lock_shared($2) IS NOT NULL ORDER BY i.id`, limit, gate)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (pendingMessage, error) {
 		var m pendingMessage
 		var traceparent string
-		err := row.Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &traceparent, &m.Body)
+		err := row.Scan(&m.ID, &m.Feed, &m.Format, &m.ControlID, &m.ReceivedAt, &traceparent, &m.Body, &m.Supersedes)
 		m.Trace = event.ParseTraceparent(traceparent)
 		return m, err
 	})
@@ -109,14 +112,17 @@ func dropPending(ctx context.Context, tx pgx.Tx, id int64) error {
 	return nil
 }
 
-// lockSpells makes or locks the rows of the spells that the messages are about, in the order of their ids, and returns those ids. Whoever
-// folds a spell holds its row, so that no fold misses another's fact.
-func lockSpells(ctx context.Context, tx pgx.Tx, said []saidFact) ([]uuid.UUID, error) {
+// lockSpells makes or locks the rows of the spells that the messages are about or take a fact from, in the order of their ids, and returns
+// those ids. Whoever folds a spell holds its row, so that no fold misses another's fact.
+func lockSpells(ctx context.Context, tx pgx.Tx, said, left []saidFact) ([]uuid.UUID, error) {
 	received := make(map[uuid.UUID]time.Time, len(said))
 	for _, r := range said {
 		if r.ReceivedAt.After(received[r.spell]) {
 			received[r.spell] = r.ReceivedAt
 		}
+	}
+	for _, l := range left {
+		received[l.spell] = received[l.spell] // it is there, and its time stays
 	}
 	ids := make([]uuid.UUID, 0, len(received))
 	for id := range received {
@@ -142,9 +148,9 @@ type storedFact struct {
 	Fact      discharge.Fact
 }
 
-// factsOf returns the facts of the spells, in the order in which their messages were stored.
+// factsOf returns the facts of the spells that hold, in the order in which their messages were stored.
 func factsOf(ctx context.Context, db querier, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
-	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) ORDER BY inbound_id`, spells)
+	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id`, spells)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}

@@ -20,9 +20,16 @@ import (
 	"github.com/homeward-care/homeward/services/kit/event"
 )
 
-// discharge sends two people home: one on a feed of people in whom social care is involved, one on the feed of the whole hospital, in
+// sendDischarges sends two people home: one on a feed of people in whom social care is involved, one on the feed of the whole hospital, in
 // whose case it is not known to be.
-func discharge(ctx context.Context, t *target, out io.Writer) error {
+func sendDischarges(ctx context.Context, c call) error {
+	if _, err := c.parse(flags("discharge"), 0, 0); err != nil {
+		return err
+	}
+	return withTarget(everything(), func(t *target) error { return sendTwo(ctx, t, c.out) })
+}
+
+func sendTwo(ctx context.Context, t *target, out io.Writer) error {
 	london, err := time.LoadLocation("Europe/London")
 	if err != nil {
 		return err
@@ -96,7 +103,7 @@ func sendHome(ctx context.Context, t *target, out io.Writer, p person, message [
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	sent := time.Now()
-	code, text, err := send(t.mllp, message)
+	code, text, err := sendOne(t.mllp, message)
 	if err != nil {
 		return err
 	}
@@ -147,7 +154,7 @@ func describe(w io.Writer, task *pickupv1.Task) {
 func waitDelivered(ctx context.Context, t *target, controlID string) (*dischargev1.GetHandoverResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
-	hub := dischargev1.NewDischargeHubServiceClient(t.conns["discharge-hub"])
+	hub := t.hub()
 	for {
 		h, err := hub.GetHandover(ctx, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_ControlId{ControlId: controlID}})
 		switch {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
 	"github.com/homeward-care/homeward/services/kit/rpc"
@@ -27,8 +30,22 @@ var peers = map[string]string{
 	"light-touch-assessment": "LIGHT_TOUCH_ASSESSMENT_ADDR", "reablement-capacity": "REABLEMENT_CAPACITY_ADDR",
 }
 
-// withTarget finds the Homeward that is meant: the one that the environment names, else the one that runs in this checkout.
-func withTarget(use func(t *target) error) error {
+// The services that a command talks to.
+const (
+	hubName    = "discharge-hub"
+	pickupName = "community-pickup"
+)
+
+func (t *target) hub() dischargev1.DischargeHubServiceClient {
+	return dischargev1.NewDischargeHubServiceClient(t.conns[hubName])
+}
+
+// everything names all the services.
+func everything() []string { return slices.Sorted(maps.Keys(peers)) }
+
+// withTarget finds the Homeward that is meant: the one that the environment names, else the one that runs in this checkout. Only the services
+// that the command needs must be known.
+func withTarget(needs []string, use func(t *target) error) error {
 	var a stack.Addresses
 	token := func() (string, error) { return os.Getenv("HOMEWARD_TOKEN"), nil }
 	if os.Getenv("HOMEWARD_TOKEN") == "" {
@@ -50,6 +67,9 @@ func withTarget(use func(t *target) error) error {
 	t := &target{mllp: or("MLLP_ADDR", a.MLLP), jaeger: or("JAEGER_QUERY_URL", a.Jaeger), pages: a.JaegerPages || os.Getenv("JAEGER_QUERY_URL") != "", conns: map[string]*grpc.ClientConn{}}
 	for name, variable := range peers {
 		addr := or(variable, a.GRPC[name])
+		if addr == "" && !slices.Contains(needs, name) {
+			continue
+		}
 		if addr == "" {
 			return errors.New("set " + variable + " to the gRPC address of " + name)
 		}

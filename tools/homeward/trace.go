@@ -50,6 +50,15 @@ func (s jaegerSpan) parent() string {
 	return ""
 }
 
+// showTrace is the command.
+func showTrace(ctx context.Context, c call) error {
+	rest, err := c.parse(flags("trace"), 1, 1)
+	if err != nil {
+		return err
+	}
+	return withTarget(nil, func(t *target) error { return printTrace(ctx, t, rest[0], c.out) })
+}
+
 // printTrace prints the spans of a trace as a tree, by Jaeger's query API.
 func printTrace(ctx context.Context, t *target, traceID string, out io.Writer) error {
 	if t.jaeger == "" {

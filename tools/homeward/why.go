@@ -15,6 +15,15 @@ import (
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 )
 
+// explainHandover is the command.
+func explainHandover(ctx context.Context, c call) error {
+	rest, err := c.parse(flags("why"), 1, 1)
+	if err != nil {
+		return err
+	}
+	return withTarget([]string{hubName}, func(t *target) error { return why(ctx, t, rest[0], c.out) })
+}
+
 // why prints each hop of a handover, from the PostgreSQL of every service.
 func why(ctx context.Context, t *target, key string, out io.Writer) error {
 	h, err := find(ctx, t, key)
@@ -41,6 +50,10 @@ func why(ctx context.Context, t *target, key string, out io.Writer) error {
 	var hops []*opsv1.Hop
 	var away []string
 	for _, service := range []string{"discharge-hub", "light-touch-assessment", "reablement-capacity", "community-pickup"} {
+		if t.conns[service] == nil {
+			away = append(away, fmt.Sprintf("%s is not asked: set %s", service, peers[service]))
+			continue
+		}
 		resp, err := opsv1.NewExplainServiceClient(t.conns[service]).ExplainHandover(ctx, &opsv1.ExplainHandoverRequest{SpellId: h.GetSpellId()})
 		if err != nil {
 			away = append(away, fmt.Sprintf("%s does not answer: %s", service, status.Convert(err).Message()))
@@ -78,7 +91,7 @@ func printHop(t *target, hop *opsv1.Hop, out io.Writer) {
 
 // find asks the hub with the key as what it looks like.
 func find(ctx context.Context, t *target, key string) (*dischargev1.GetHandoverResponse, error) {
-	hub := dischargev1.NewDischargeHubServiceClient(t.conns["discharge-hub"])
+	hub := t.hub()
 	key = strings.TrimSpace(key)
 	var tries []*dischargev1.GetHandoverRequest
 	switch {

@@ -15,7 +15,10 @@ import (
 var folders embed.FS
 
 // Embedded reads the place that was built in under this key, for instance "thurrock".
-func Embedded(key string) (pickup.Place, error) {
+func Embedded(key string) (pickup.Place, error) { return EmbeddedUnder(key, "") }
+
+// EmbeddedUnder reads a built-in place under another policy file than its place.json names.
+func EmbeddedUnder(key, policyFile string) (pickup.Place, error) {
 	if _, err := folders.ReadDir(key); err != nil {
 		return pickup.Place{}, fmt.Errorf("place %q is not built in: add the folder places/%s, or name one of those that are there", key, key)
 	}
@@ -23,7 +26,7 @@ func Embedded(key string) (pickup.Place, error) {
 	if err != nil {
 		return pickup.Place{}, fmt.Errorf("place %q: %w", key, err)
 	}
-	return Load(folder)
+	return LoadUnder(folder, policyFile)
 }
 
 // Load reads the place in a folder. The error lists everything that is wrong with the data, each with file, line and what to do.

@@ -91,12 +91,12 @@ type feedFile struct {
 		Version          string            `json:"version"`
 		Method           string            `json:"method"`
 		Destination      string            `json:"destination"`
-		Practices        []string          `json:"practices"`
-		PatientAuthority string            `json:"patient_authority"`
-		Methods          map[string]string `json:"methods"`
-		Destinations     map[string]string `json:"destinations"`
-		Pathway          string            `json:"pathway"`
-		Pathways         map[string]string `json:"pathways"`
+		Practices        []string          `json:"practices,omitempty"`
+		PatientAuthority string            `json:"patient_authority,omitempty"`
+		Methods          map[string]string `json:"methods,omitempty"`
+		Destinations     map[string]string `json:"destinations,omitempty"`
+		Pathway          string            `json:"pathway,omitempty"`
+		Pathways         map[string]string `json:"pathways,omitempty"`
 	} `json:"mapping"`
 }
 

@@ -196,6 +196,189 @@ func (EventKind) EnumDescriptor() ([]byte, []int) {
 	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{1}
 }
 
+// ExceptionFilter chooses by whether somebody still has to look.
+type ExceptionFilter int32
+
+const (
+	ExceptionFilter_EXCEPTION_FILTER_UNSPECIFIED ExceptionFilter = 0
+	ExceptionFilter_EXCEPTION_FILTER_OPEN        ExceptionFilter = 1
+	ExceptionFilter_EXCEPTION_FILTER_CLOSED      ExceptionFilter = 2
+	ExceptionFilter_EXCEPTION_FILTER_ALL         ExceptionFilter = 3
+	// Open, and nobody has dealt with it by the time by which somebody must.
+	ExceptionFilter_EXCEPTION_FILTER_LATE ExceptionFilter = 4
+)
+
+// Enum value maps for ExceptionFilter.
+var (
+	ExceptionFilter_name = map[int32]string{
+		0: "EXCEPTION_FILTER_UNSPECIFIED",
+		1: "EXCEPTION_FILTER_OPEN",
+		2: "EXCEPTION_FILTER_CLOSED",
+		3: "EXCEPTION_FILTER_ALL",
+		4: "EXCEPTION_FILTER_LATE",
+	}
+	ExceptionFilter_value = map[string]int32{
+		"EXCEPTION_FILTER_UNSPECIFIED": 0,
+		"EXCEPTION_FILTER_OPEN":        1,
+		"EXCEPTION_FILTER_CLOSED":      2,
+		"EXCEPTION_FILTER_ALL":         3,
+		"EXCEPTION_FILTER_LATE":        4,
+	}
+)
+
+func (x ExceptionFilter) Enum() *ExceptionFilter {
+	p := new(ExceptionFilter)
+	*p = x
+	return p
+}
+
+func (x ExceptionFilter) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExceptionFilter) Descriptor() protoreflect.EnumDescriptor {
+	return file_homeward_discharge_v1_service_proto_enumTypes[2].Descriptor()
+}
+
+func (ExceptionFilter) Type() protoreflect.EnumType {
+	return &file_homeward_discharge_v1_service_proto_enumTypes[2]
+}
+
+func (x ExceptionFilter) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExceptionFilter.Descriptor instead.
+func (ExceptionFilter) EnumDescriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{2}
+}
+
+// ExceptionState says what became of an exception.
+type ExceptionState int32
+
+const (
+	ExceptionState_EXCEPTION_STATE_UNSPECIFIED ExceptionState = 0
+	ExceptionState_EXCEPTION_STATE_OPEN        ExceptionState = 1
+	// Later messages made it untrue.
+	ExceptionState_EXCEPTION_STATE_SETTLED ExceptionState = 2
+	// A corrected copy took the place of the message.
+	ExceptionState_EXCEPTION_STATE_CORRECTED ExceptionState = 3
+	// The message was read again, and is no problem by the feed's mapping as it was then.
+	ExceptionState_EXCEPTION_STATE_REPLAYED  ExceptionState = 4
+	ExceptionState_EXCEPTION_STATE_DISMISSED ExceptionState = 5
+)
+
+// Enum value maps for ExceptionState.
+var (
+	ExceptionState_name = map[int32]string{
+		0: "EXCEPTION_STATE_UNSPECIFIED",
+		1: "EXCEPTION_STATE_OPEN",
+		2: "EXCEPTION_STATE_SETTLED",
+		3: "EXCEPTION_STATE_CORRECTED",
+		4: "EXCEPTION_STATE_REPLAYED",
+		5: "EXCEPTION_STATE_DISMISSED",
+	}
+	ExceptionState_value = map[string]int32{
+		"EXCEPTION_STATE_UNSPECIFIED": 0,
+		"EXCEPTION_STATE_OPEN":        1,
+		"EXCEPTION_STATE_SETTLED":     2,
+		"EXCEPTION_STATE_CORRECTED":   3,
+		"EXCEPTION_STATE_REPLAYED":    4,
+		"EXCEPTION_STATE_DISMISSED":   5,
+	}
+)
+
+func (x ExceptionState) Enum() *ExceptionState {
+	p := new(ExceptionState)
+	*p = x
+	return p
+}
+
+func (x ExceptionState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExceptionState) Descriptor() protoreflect.EnumDescriptor {
+	return file_homeward_discharge_v1_service_proto_enumTypes[3].Descriptor()
+}
+
+func (ExceptionState) Type() protoreflect.EnumType {
+	return &file_homeward_discharge_v1_service_proto_enumTypes[3]
+}
+
+func (x ExceptionState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExceptionState.Descriptor instead.
+func (ExceptionState) EnumDescriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{3}
+}
+
+// DismissReason says why nothing is to come of an exception.
+type DismissReason int32
+
+const (
+	DismissReason_DISMISS_REASON_UNSPECIFIED DismissReason = 0
+	// The sender has sent it anew, or somebody recorded it by hand.
+	DismissReason_DISMISS_REASON_RECORDED_OTHERWISE DismissReason = 1
+	// A test, and no real person.
+	DismissReason_DISMISS_REASON_TEST_MESSAGE DismissReason = 2
+	// It was looked into, and what was stored is right.
+	DismissReason_DISMISS_REASON_RIGHT_AS_IT_IS DismissReason = 3
+	// It is about somebody who is none of this hub's.
+	DismissReason_DISMISS_REASON_NOT_OURS DismissReason = 4
+	// Nobody can find out; the text says what was tried.
+	DismissReason_DISMISS_REASON_CANNOT_BE_FOUND_OUT DismissReason = 5
+)
+
+// Enum value maps for DismissReason.
+var (
+	DismissReason_name = map[int32]string{
+		0: "DISMISS_REASON_UNSPECIFIED",
+		1: "DISMISS_REASON_RECORDED_OTHERWISE",
+		2: "DISMISS_REASON_TEST_MESSAGE",
+		3: "DISMISS_REASON_RIGHT_AS_IT_IS",
+		4: "DISMISS_REASON_NOT_OURS",
+		5: "DISMISS_REASON_CANNOT_BE_FOUND_OUT",
+	}
+	DismissReason_value = map[string]int32{
+		"DISMISS_REASON_UNSPECIFIED":         0,
+		"DISMISS_REASON_RECORDED_OTHERWISE":  1,
+		"DISMISS_REASON_TEST_MESSAGE":        2,
+		"DISMISS_REASON_RIGHT_AS_IT_IS":      3,
+		"DISMISS_REASON_NOT_OURS":            4,
+		"DISMISS_REASON_CANNOT_BE_FOUND_OUT": 5,
+	}
+)
+
+func (x DismissReason) Enum() *DismissReason {
+	p := new(DismissReason)
+	*p = x
+	return p
+}
+
+func (x DismissReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DismissReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_homeward_discharge_v1_service_proto_enumTypes[4].Descriptor()
+}
+
+func (DismissReason) Type() protoreflect.EnumType {
+	return &file_homeward_discharge_v1_service_proto_enumTypes[4]
+}
+
+func (x DismissReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DismissReason.Descriptor instead.
+func (DismissReason) EnumDescriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{4}
+}
+
 // RecordEventRequest is one happening in a spell, or to a person. Absent and empty fields say nothing.
 type RecordEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -821,13 +1004,22 @@ func (x *GetHandoverResponse) GetTraceparent() string {
 	return ""
 }
 
-// ListExceptionsRequest pages through open exceptions.
+// ListExceptionsRequest pages through exceptions. Each filter that is given must hold.
 type ListExceptionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most this many, 1 to 500; 0 means 100.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The id after which to go on.
-	AfterId       int64 `protobuf:"varint,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	AfterId int64 `protobuf:"varint,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	// A kind, for instance `no-spell-key`.
+	Kind  string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Key of the feed.
+	Feed string `protobuf:"bytes,5,opt,name=feed,proto3" json:"feed,omitempty"`
+	// Unspecified means the open ones.
+	Filter ExceptionFilter `protobuf:"varint,6,opt,name=filter,proto3,enum=homeward.discharge.v1.ExceptionFilter" json:"filter,omitempty"`
+	// Opened before this moment.
+	OpenedBefore  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_before,json=openedBefore,proto3" json:"opened_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +1066,41 @@ func (x *ListExceptionsRequest) GetAfterId() int64 {
 		return x.AfterId
 	}
 	return 0
+}
+
+func (x *ListExceptionsRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListExceptionsRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ListExceptionsRequest) GetFeed() string {
+	if x != nil {
+		return x.Feed
+	}
+	return ""
+}
+
+func (x *ListExceptionsRequest) GetFilter() ExceptionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return ExceptionFilter_EXCEPTION_FILTER_UNSPECIFIED
+}
+
+func (x *ListExceptionsRequest) GetOpenedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenedBefore
+	}
+	return nil
 }
 
 // ListExceptionsResponse is one page.
@@ -926,7 +1153,8 @@ type MessageException struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// For instance `no-spell-key`, `test-message-on-live-feed`, `visit-number-reused`.
-	Kind      string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// `hub`, or the subject of the person who looks into it.
 	Owner     string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	OpenedAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
 	Feed      string                 `protobuf:"bytes,5,opt,name=feed,proto3" json:"feed,omitempty"`
@@ -934,9 +1162,23 @@ type MessageException struct {
 	// Empty when no spell could be found.
 	SpellId string `protobuf:"bytes,7,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
 	// Where and what is wrong, and what to do.
-	Detail        string `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Detail string         `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	State  ExceptionState `protobuf:"varint,9,opt,name=state,proto3,enum=homeward.discharge.v1.ExceptionState" json:"state,omitempty"`
+	// The version to name in the next command.
+	Version int32 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	// By when somebody must have dealt with it.
+	LookBy *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=look_by,json=lookBy,proto3" json:"look_by,omitempty"`
+	// How long it has been open, or was, in seconds.
+	AgeSeconds int64 `protobuf:"varint,12,opt,name=age_seconds,json=ageSeconds,proto3" json:"age_seconds,omitempty"`
+	// How many alarms it has raised: 0 while it is in time.
+	Alarms int32 `protobuf:"varint,13,opt,name=alarms,proto3" json:"alarms,omitempty"`
+	// The stored message; 0 when it is about no message.
+	MessageId int64                  `protobuf:"varint,14,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	ClosedAt  *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	// Of a dismissal.
+	DismissedBecause DismissReason `protobuf:"varint,16,opt,name=dismissed_because,json=dismissedBecause,proto3,enum=homeward.discharge.v1.DismissReason" json:"dismissed_because,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MessageException) Reset() {
@@ -1025,6 +1267,1354 @@ func (x *MessageException) GetDetail() string {
 	return ""
 }
 
+func (x *MessageException) GetState() ExceptionState {
+	if x != nil {
+		return x.State
+	}
+	return ExceptionState_EXCEPTION_STATE_UNSPECIFIED
+}
+
+func (x *MessageException) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MessageException) GetLookBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LookBy
+	}
+	return nil
+}
+
+func (x *MessageException) GetAgeSeconds() int64 {
+	if x != nil {
+		return x.AgeSeconds
+	}
+	return 0
+}
+
+func (x *MessageException) GetAlarms() int32 {
+	if x != nil {
+		return x.Alarms
+	}
+	return 0
+}
+
+func (x *MessageException) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *MessageException) GetClosedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ClosedAt
+	}
+	return nil
+}
+
+func (x *MessageException) GetDismissedBecause() DismissReason {
+	if x != nil {
+		return x.DismissedBecause
+	}
+	return DismissReason_DISMISS_REASON_UNSPECIFIED
+}
+
+// GetExceptionRequest names one exception.
+type GetExceptionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetExceptionRequest) Reset() {
+	*x = GetExceptionRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetExceptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetExceptionRequest) ProtoMessage() {}
+
+func (x *GetExceptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetExceptionRequest.ProtoReflect.Descriptor instead.
+func (*GetExceptionRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetExceptionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// GetExceptionResponse holds personal data: it is for hub staff, and reading it is audited.
+type GetExceptionResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Exception *MessageException      `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
+	// The message as it came; empty when the exception is about none.
+	Message []byte `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// `hl7v2` or `record-event`.
+	Format string  `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
+	Finger *Finger `protobuf:"bytes,4,opt,name=finger,proto3" json:"finger,omitempty"`
+	// What is there, what belongs there, and what to do.
+	Found    string `protobuf:"bytes,5,opt,name=found,proto3" json:"found,omitempty"`
+	Expected string `protobuf:"bytes,6,opt,name=expected,proto3" json:"expected,omitempty"`
+	ToDo     string `protobuf:"bytes,7,opt,name=to_do,json=toDo,proto3" json:"to_do,omitempty"`
+	// The text that somebody gave when they closed it.
+	Note string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	// Subject of who closed it; empty when later messages did.
+	ClosedBy string `protobuf:"bytes,9,opt,name=closed_by,json=closedBy,proto3" json:"closed_by,omitempty"`
+	// The stored message that took its place; 0 when none did.
+	CorrectedByMessageId int64 `protobuf:"varint,10,opt,name=corrected_by_message_id,json=correctedByMessageId,proto3" json:"corrected_by_message_id,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *GetExceptionResponse) Reset() {
+	*x = GetExceptionResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetExceptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetExceptionResponse) ProtoMessage() {}
+
+func (x *GetExceptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetExceptionResponse.ProtoReflect.Descriptor instead.
+func (*GetExceptionResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetExceptionResponse) GetException() *MessageException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+func (x *GetExceptionResponse) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *GetExceptionResponse) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetFinger() *Finger {
+	if x != nil {
+		return x.Finger
+	}
+	return nil
+}
+
+func (x *GetExceptionResponse) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetToDo() string {
+	if x != nil {
+		return x.ToDo
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetClosedBy() string {
+	if x != nil {
+		return x.ClosedBy
+	}
+	return ""
+}
+
+func (x *GetExceptionResponse) GetCorrectedByMessageId() int64 {
+	if x != nil {
+		return x.CorrectedByMessageId
+	}
+	return 0
+}
+
+// Finger points at a place in an HL7 message.
+type Finger struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As HL7 writes it, for instance `PV1-19` or `PID-3[2].1`; empty when no place can be named.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// How much of the path the message has, for instance `PV1` when PV1-19 is behind its last field; empty when it has not even the segment.
+	Reached string `protobuf:"bytes,2,opt,name=reached,proto3" json:"reached,omitempty"`
+	// Bytes from the beginning of the message, and how many. With length 0 the place is empty, or would be here.
+	Offset        int32 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        int32 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finger) Reset() {
+	*x = Finger{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finger) ProtoMessage() {}
+
+func (x *Finger) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finger.ProtoReflect.Descriptor instead.
+func (*Finger) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Finger) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Finger) GetReached() string {
+	if x != nil {
+		return x.Reached
+	}
+	return ""
+}
+
+func (x *Finger) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Finger) GetLength() int32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+// CorrectExceptionRequest brings a corrected copy.
+type CorrectExceptionRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The whole HL7 message as it should have come.
+	Message []byte `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Why this is right, and who says so; required. It stays in the hub.
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectExceptionRequest) Reset() {
+	*x = CorrectExceptionRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectExceptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectExceptionRequest) ProtoMessage() {}
+
+func (x *CorrectExceptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectExceptionRequest.ProtoReflect.Descriptor instead.
+func (*CorrectExceptionRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CorrectExceptionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CorrectExceptionRequest) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CorrectExceptionRequest) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *CorrectExceptionRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// CorrectExceptionResponse says that the copy is stored; it is interpreted as any message is.
+type CorrectExceptionResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Exception *MessageException      `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
+	MessageId int64                  `protobuf:"varint,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// The spell that the copy is about.
+	SpellId       string `protobuf:"bytes,3,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
+	Reference     string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectExceptionResponse) Reset() {
+	*x = CorrectExceptionResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectExceptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectExceptionResponse) ProtoMessage() {}
+
+func (x *CorrectExceptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectExceptionResponse.ProtoReflect.Descriptor instead.
+func (*CorrectExceptionResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CorrectExceptionResponse) GetException() *MessageException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+func (x *CorrectExceptionResponse) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *CorrectExceptionResponse) GetSpellId() string {
+	if x != nil {
+		return x.SpellId
+	}
+	return ""
+}
+
+func (x *CorrectExceptionResponse) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+// DismissExceptionRequest closes an exception.
+type DismissExceptionRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Reason  DismissReason          `protobuf:"varint,3,opt,name=reason,proto3,enum=homeward.discharge.v1.DismissReason" json:"reason,omitempty"`
+	// In words; required. It stays in the hub.
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DismissExceptionRequest) Reset() {
+	*x = DismissExceptionRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DismissExceptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DismissExceptionRequest) ProtoMessage() {}
+
+func (x *DismissExceptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DismissExceptionRequest.ProtoReflect.Descriptor instead.
+func (*DismissExceptionRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DismissExceptionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *DismissExceptionRequest) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DismissExceptionRequest) GetReason() DismissReason {
+	if x != nil {
+		return x.Reason
+	}
+	return DismissReason_DISMISS_REASON_UNSPECIFIED
+}
+
+func (x *DismissExceptionRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// DismissExceptionResponse is the exception as it is now.
+type DismissExceptionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exception     *MessageException      `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DismissExceptionResponse) Reset() {
+	*x = DismissExceptionResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DismissExceptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DismissExceptionResponse) ProtoMessage() {}
+
+func (x *DismissExceptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DismissExceptionResponse.ProtoReflect.Descriptor instead.
+func (*DismissExceptionResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DismissExceptionResponse) GetException() *MessageException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+// AssignExceptionRequest gives an exception to somebody.
+type AssignExceptionRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// `hub`, or a person's subject; empty means the caller.
+	Owner         string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignExceptionRequest) Reset() {
+	*x = AssignExceptionRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignExceptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignExceptionRequest) ProtoMessage() {}
+
+func (x *AssignExceptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignExceptionRequest.ProtoReflect.Descriptor instead.
+func (*AssignExceptionRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AssignExceptionRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *AssignExceptionRequest) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AssignExceptionRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// AssignExceptionResponse is the exception as it is now.
+type AssignExceptionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exception     *MessageException      `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignExceptionResponse) Reset() {
+	*x = AssignExceptionResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignExceptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignExceptionResponse) ProtoMessage() {}
+
+func (x *AssignExceptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignExceptionResponse.ProtoReflect.Descriptor instead.
+func (*AssignExceptionResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AssignExceptionResponse) GetException() *MessageException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+// ReplayMessageRequest names one stored message.
+type ReplayMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one.
+	//
+	// Types that are valid to be assigned to Key:
+	//
+	//	*ReplayMessageRequest_MessageId
+	//	*ReplayMessageRequest_ExceptionId
+	//	*ReplayMessageRequest_ControlId
+	Key isReplayMessageRequest_Key `protobuf_oneof:"key"`
+	// Tell what would change, and change nothing.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayMessageRequest) Reset() {
+	*x = ReplayMessageRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayMessageRequest) ProtoMessage() {}
+
+func (x *ReplayMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayMessageRequest.ProtoReflect.Descriptor instead.
+func (*ReplayMessageRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReplayMessageRequest) GetKey() isReplayMessageRequest_Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ReplayMessageRequest) GetMessageId() int64 {
+	if x != nil {
+		if x, ok := x.Key.(*ReplayMessageRequest_MessageId); ok {
+			return x.MessageId
+		}
+	}
+	return 0
+}
+
+func (x *ReplayMessageRequest) GetExceptionId() int64 {
+	if x != nil {
+		if x, ok := x.Key.(*ReplayMessageRequest_ExceptionId); ok {
+			return x.ExceptionId
+		}
+	}
+	return 0
+}
+
+func (x *ReplayMessageRequest) GetControlId() string {
+	if x != nil {
+		if x, ok := x.Key.(*ReplayMessageRequest_ControlId); ok {
+			return x.ControlId
+		}
+	}
+	return ""
+}
+
+func (x *ReplayMessageRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type isReplayMessageRequest_Key interface {
+	isReplayMessageRequest_Key()
+}
+
+type ReplayMessageRequest_MessageId struct {
+	MessageId int64 `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3,oneof"`
+}
+
+type ReplayMessageRequest_ExceptionId struct {
+	ExceptionId int64 `protobuf:"varint,2,opt,name=exception_id,json=exceptionId,proto3,oneof"`
+}
+
+type ReplayMessageRequest_ControlId struct {
+	// MSH-10 or message_id; with several messages of that id, the newest.
+	ControlId string `protobuf:"bytes,3,opt,name=control_id,json=controlId,proto3,oneof"`
+}
+
+func (*ReplayMessageRequest_MessageId) isReplayMessageRequest_Key() {}
+
+func (*ReplayMessageRequest_ExceptionId) isReplayMessageRequest_Key() {}
+
+func (*ReplayMessageRequest_ControlId) isReplayMessageRequest_Key() {}
+
+// ReplayMessageResponse tells what the replay changed, or would.
+type ReplayMessageResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	MessageId int64                  `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	DryRun    bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// False when the message still says nothing that can be used; problems say why.
+	Usable   bool              `protobuf:"varint,3,opt,name=usable,proto3" json:"usable,omitempty"`
+	Problems []*MessageProblem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	// The spells whose published state changes; none when nothing does.
+	Changes       []*SpellChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayMessageResponse) Reset() {
+	*x = ReplayMessageResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayMessageResponse) ProtoMessage() {}
+
+func (x *ReplayMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayMessageResponse.ProtoReflect.Descriptor instead.
+func (*ReplayMessageResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReplayMessageResponse) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *ReplayMessageResponse) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ReplayMessageResponse) GetUsable() bool {
+	if x != nil {
+		return x.Usable
+	}
+	return false
+}
+
+func (x *ReplayMessageResponse) GetProblems() []*MessageProblem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *ReplayMessageResponse) GetChanges() []*SpellChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// MessageProblem is something that is wrong in one message.
+type MessageProblem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// As HL7 writes the place.
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Found         string `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
+	ToDo          string `protobuf:"bytes,4,opt,name=to_do,json=toDo,proto3" json:"to_do,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageProblem) Reset() {
+	*x = MessageProblem{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageProblem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageProblem) ProtoMessage() {}
+
+func (x *MessageProblem) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageProblem.ProtoReflect.Descriptor instead.
+func (*MessageProblem) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *MessageProblem) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *MessageProblem) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *MessageProblem) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *MessageProblem) GetToDo() string {
+	if x != nil {
+		return x.ToDo
+	}
+	return ""
+}
+
+// SpellChange is a spell and its task before and after.
+type SpellChange struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SpellId   string                 `protobuf:"bytes,1,opt,name=spell_id,json=spellId,proto3" json:"spell_id,omitempty"`
+	Reference string                 `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Absent when it is a new spell.
+	Before *Spell `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After  *Spell `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	// What community-pickup holds, and what it would decide; empty when it could not be asked.
+	TaskBefore    *TaskOutcome `protobuf:"bytes,5,opt,name=task_before,json=taskBefore,proto3" json:"task_before,omitempty"`
+	TaskAfter     *TaskOutcome `protobuf:"bytes,6,opt,name=task_after,json=taskAfter,proto3" json:"task_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpellChange) Reset() {
+	*x = SpellChange{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpellChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpellChange) ProtoMessage() {}
+
+func (x *SpellChange) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpellChange.ProtoReflect.Descriptor instead.
+func (*SpellChange) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SpellChange) GetSpellId() string {
+	if x != nil {
+		return x.SpellId
+	}
+	return ""
+}
+
+func (x *SpellChange) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *SpellChange) GetBefore() *Spell {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *SpellChange) GetAfter() *Spell {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *SpellChange) GetTaskBefore() *TaskOutcome {
+	if x != nil {
+		return x.TaskBefore
+	}
+	return nil
+}
+
+func (x *SpellChange) GetTaskAfter() *TaskOutcome {
+	if x != nil {
+		return x.TaskAfter
+	}
+	return nil
+}
+
+// TaskOutcome is what decides about a pick-up.
+type TaskOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Words as community-pickup has them: `PICK_UP_DUE`, `NOT_DUE`, `IN_HOSPITAL`, `IN_ANOTHER_HOSPITAL`.
+	Outcome string `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Reason  string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Team    string `protobuf:"bytes,3,opt,name=team,proto3" json:"team,omitempty"`
+	// YYYY-MM-DD; empty when no pick-up is due.
+	DueOn string `protobuf:"bytes,4,opt,name=due_on,json=dueOn,proto3" json:"due_on,omitempty"`
+	// `STANDARD` or `HIGH`.
+	Priority      string `protobuf:"bytes,5,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskOutcome) Reset() {
+	*x = TaskOutcome{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskOutcome) ProtoMessage() {}
+
+func (x *TaskOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskOutcome.ProtoReflect.Descriptor instead.
+func (*TaskOutcome) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *TaskOutcome) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *TaskOutcome) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TaskOutcome) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *TaskOutcome) GetDueOn() string {
+	if x != nil {
+		return x.DueOn
+	}
+	return ""
+}
+
+func (x *TaskOutcome) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
+}
+
+// PreviewMappingRequest asks what another mapping would have made of a feed's messages.
+type PreviewMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The feed's file as it would be, in JSON; its key must be that of a configured feed.
+	FeedFile string `protobuf:"bytes,1,opt,name=feed_file,json=feedFile,proto3" json:"feed_file,omitempty"`
+	// Messages received from this moment on; absent means the last 30 days.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// At most this many messages, 1 to 20000; 0 means 5000. The oldest come first.
+	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewMappingRequest) Reset() {
+	*x = PreviewMappingRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewMappingRequest) ProtoMessage() {}
+
+func (x *PreviewMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewMappingRequest.ProtoReflect.Descriptor instead.
+func (*PreviewMappingRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PreviewMappingRequest) GetFeedFile() string {
+	if x != nil {
+		return x.FeedFile
+	}
+	return ""
+}
+
+func (x *PreviewMappingRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *PreviewMappingRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// PreviewMappingResponse lists the spells that would differ.
+type PreviewMappingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many messages and spells were looked at.
+	Messages int32 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	Spells   int32 `protobuf:"varint,2,opt,name=spells,proto3" json:"spells,omitempty"`
+	// Spells whose published state would differ; at most 500.
+	Changes []*SpellChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Exceptions of these messages by kind, as they are and as they would be.
+	ProblemsBefore map[string]int32 `protobuf:"bytes,4,rep,name=problems_before,json=problemsBefore,proto3" json:"problems_before,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	ProblemsAfter  map[string]int32 `protobuf:"bytes,5,rep,name=problems_after,json=problemsAfter,proto3" json:"problems_after,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// There were more messages than the limit.
+	CutOff        bool `protobuf:"varint,6,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewMappingResponse) Reset() {
+	*x = PreviewMappingResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewMappingResponse) ProtoMessage() {}
+
+func (x *PreviewMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewMappingResponse.ProtoReflect.Descriptor instead.
+func (*PreviewMappingResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PreviewMappingResponse) GetMessages() int32 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *PreviewMappingResponse) GetSpells() int32 {
+	if x != nil {
+		return x.Spells
+	}
+	return 0
+}
+
+func (x *PreviewMappingResponse) GetChanges() []*SpellChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *PreviewMappingResponse) GetProblemsBefore() map[string]int32 {
+	if x != nil {
+		return x.ProblemsBefore
+	}
+	return nil
+}
+
+func (x *PreviewMappingResponse) GetProblemsAfter() map[string]int32 {
+	if x != nil {
+		return x.ProblemsAfter
+	}
+	return nil
+}
+
+func (x *PreviewMappingResponse) GetCutOff() bool {
+	if x != nil {
+		return x.CutOff
+	}
+	return false
+}
+
+// ListSpellsRequest pages through spells.
+type ListSpellsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// About which a message was received from this moment on; absent means the last 30 days.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// At most this many, 1 to 1000; 0 means 500.
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The spell id after which to go on.
+	AfterId       string `protobuf:"bytes,3,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSpellsRequest) Reset() {
+	*x = ListSpellsRequest{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSpellsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSpellsRequest) ProtoMessage() {}
+
+func (x *ListSpellsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSpellsRequest.ProtoReflect.Descriptor instead.
+func (*ListSpellsRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListSpellsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListSpellsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSpellsRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// ListSpellsResponse is one page.
+type ListSpellsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spells        []*Spell               `protobuf:"bytes,1,rep,name=spells,proto3" json:"spells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSpellsResponse) Reset() {
+	*x = ListSpellsResponse{}
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSpellsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSpellsResponse) ProtoMessage() {}
+
+func (x *ListSpellsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSpellsResponse.ProtoReflect.Descriptor instead.
+func (*ListSpellsResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListSpellsResponse) GetSpells() []*Spell {
+	if x != nil {
+		return x.Spells
+	}
+	return nil
+}
+
 // GetPeopleRequest names at most 200 spells.
 type GetPeopleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1035,7 +2625,7 @@ type GetPeopleRequest struct {
 
 func (x *GetPeopleRequest) Reset() {
 	*x = GetPeopleRequest{}
-	mi := &file_homeward_discharge_v1_service_proto_msgTypes[8]
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +2637,7 @@ func (x *GetPeopleRequest) String() string {
 func (*GetPeopleRequest) ProtoMessage() {}
 
 func (x *GetPeopleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_discharge_v1_service_proto_msgTypes[8]
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +2650,7 @@ func (x *GetPeopleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPeopleRequest.ProtoReflect.Descriptor instead.
 func (*GetPeopleRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetPeopleRequest) GetSpellIds() []string {
@@ -1080,7 +2670,7 @@ type GetPeopleResponse struct {
 
 func (x *GetPeopleResponse) Reset() {
 	*x = GetPeopleResponse{}
-	mi := &file_homeward_discharge_v1_service_proto_msgTypes[9]
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +2682,7 @@ func (x *GetPeopleResponse) String() string {
 func (*GetPeopleResponse) ProtoMessage() {}
 
 func (x *GetPeopleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_discharge_v1_service_proto_msgTypes[9]
+	mi := &file_homeward_discharge_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +2695,7 @@ func (x *GetPeopleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPeopleResponse.ProtoReflect.Descriptor instead.
 func (*GetPeopleResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_homeward_discharge_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetPeopleResponse) GetPeople() map[string]*Person {
@@ -1183,14 +2773,19 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"exceptions\x18\n" +
 	" \x03(\tR\n" +
 	"exceptions\x12 \n" +
-	"\vtraceparent\x18\v \x01(\tR\vtraceparent\"H\n" +
+	"\vtraceparent\x18\v \x01(\tR\vtraceparent\"\x87\x02\n" +
 	"\x15ListExceptionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x19\n" +
-	"\bafter_id\x18\x02 \x01(\x03R\aafterId\"a\n" +
+	"\bafter_id\x18\x02 \x01(\x03R\aafterId\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x12\n" +
+	"\x04feed\x18\x05 \x01(\tR\x04feed\x12>\n" +
+	"\x06filter\x18\x06 \x01(\x0e2&.homeward.discharge.v1.ExceptionFilterR\x06filter\x12?\n" +
+	"\ropened_before\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\fopenedBefore\"a\n" +
 	"\x16ListExceptionsResponse\x12G\n" +
 	"\n" +
 	"exceptions\x18\x01 \x03(\v2'.homeward.discharge.v1.MessageExceptionR\n" +
-	"exceptions\"\xeb\x01\n" +
+	"exceptions\"\xdb\x04\n" +
 	"\x10MessageException\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -1200,7 +2795,119 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"control_id\x18\x06 \x01(\tR\tcontrolId\x12\x19\n" +
 	"\bspell_id\x18\a \x01(\tR\aspellId\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail\"/\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\x12;\n" +
+	"\x05state\x18\t \x01(\x0e2%.homeward.discharge.v1.ExceptionStateR\x05state\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\x05R\aversion\x123\n" +
+	"\alook_by\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06lookBy\x12\x1f\n" +
+	"\vage_seconds\x18\f \x01(\x03R\n" +
+	"ageSeconds\x12\x16\n" +
+	"\x06alarms\x18\r \x01(\x05R\x06alarms\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x0e \x01(\x03R\tmessageId\x127\n" +
+	"\tclosed_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12Q\n" +
+	"\x11dismissed_because\x18\x10 \x01(\x0e2$.homeward.discharge.v1.DismissReasonR\x10dismissedBecause\"%\n" +
+	"\x13GetExceptionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"\xf5\x02\n" +
+	"\x14GetExceptionResponse\x12E\n" +
+	"\texception\x18\x01 \x01(\v2'.homeward.discharge.v1.MessageExceptionR\texception\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\fR\amessage\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\tR\x06format\x125\n" +
+	"\x06finger\x18\x04 \x01(\v2\x1d.homeward.discharge.v1.FingerR\x06finger\x12\x14\n" +
+	"\x05found\x18\x05 \x01(\tR\x05found\x12\x1a\n" +
+	"\bexpected\x18\x06 \x01(\tR\bexpected\x12\x13\n" +
+	"\x05to_do\x18\a \x01(\tR\x04toDo\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\x12\x1b\n" +
+	"\tclosed_by\x18\t \x01(\tR\bclosedBy\x125\n" +
+	"\x17corrected_by_message_id\x18\n" +
+	" \x01(\x03R\x14correctedByMessageId\"f\n" +
+	"\x06Finger\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\areached\x18\x02 \x01(\tR\areached\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x05R\x06offset\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x05R\x06length\"q\n" +
+	"\x17CorrectExceptionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\xb9\x01\n" +
+	"\x18CorrectExceptionResponse\x12E\n" +
+	"\texception\x18\x01 \x01(\v2'.homeward.discharge.v1.MessageExceptionR\texception\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x02 \x01(\x03R\tmessageId\x12\x19\n" +
+	"\bspell_id\x18\x03 \x01(\tR\aspellId\x12\x1c\n" +
+	"\treference\x18\x04 \x01(\tR\treference\"\x95\x01\n" +
+	"\x17DismissExceptionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12<\n" +
+	"\x06reason\x18\x03 \x01(\x0e2$.homeward.discharge.v1.DismissReasonR\x06reason\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"a\n" +
+	"\x18DismissExceptionResponse\x12E\n" +
+	"\texception\x18\x01 \x01(\v2'.homeward.discharge.v1.MessageExceptionR\texception\"X\n" +
+	"\x16AssignExceptionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\"`\n" +
+	"\x17AssignExceptionResponse\x12E\n" +
+	"\texception\x18\x01 \x01(\v2'.homeward.discharge.v1.MessageExceptionR\texception\"\x9d\x01\n" +
+	"\x14ReplayMessageRequest\x12\x1f\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\x03H\x00R\tmessageId\x12#\n" +
+	"\fexception_id\x18\x02 \x01(\x03H\x00R\vexceptionId\x12\x1f\n" +
+	"\n" +
+	"control_id\x18\x03 \x01(\tH\x00R\tcontrolId\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRunB\x05\n" +
+	"\x03key\"\xe8\x01\n" +
+	"\x15ReplayMessageResponse\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\x03R\tmessageId\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06usable\x18\x03 \x01(\bR\x06usable\x12A\n" +
+	"\bproblems\x18\x04 \x03(\v2%.homeward.discharge.v1.MessageProblemR\bproblems\x12<\n" +
+	"\achanges\x18\x05 \x03(\v2\".homeward.discharge.v1.SpellChangeR\achanges\"c\n" +
+	"\x0eMessageProblem\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\tR\x05found\x12\x13\n" +
+	"\x05to_do\x18\x04 \x01(\tR\x04toDo\"\xb8\x02\n" +
+	"\vSpellChange\x12\x19\n" +
+	"\bspell_id\x18\x01 \x01(\tR\aspellId\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x124\n" +
+	"\x06before\x18\x03 \x01(\v2\x1c.homeward.discharge.v1.SpellR\x06before\x122\n" +
+	"\x05after\x18\x04 \x01(\v2\x1c.homeward.discharge.v1.SpellR\x05after\x12C\n" +
+	"\vtask_before\x18\x05 \x01(\v2\".homeward.discharge.v1.TaskOutcomeR\n" +
+	"taskBefore\x12A\n" +
+	"\n" +
+	"task_after\x18\x06 \x01(\v2\".homeward.discharge.v1.TaskOutcomeR\ttaskAfter\"\x86\x01\n" +
+	"\vTaskOutcome\x12\x18\n" +
+	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04team\x18\x03 \x01(\tR\x04team\x12\x15\n" +
+	"\x06due_on\x18\x04 \x01(\tR\x05dueOn\x12\x1a\n" +
+	"\bpriority\x18\x05 \x01(\tR\bpriority\"|\n" +
+	"\x15PreviewMappingRequest\x12\x1b\n" +
+	"\tfeed_file\x18\x01 \x01(\tR\bfeedFile\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"\xfd\x03\n" +
+	"\x16PreviewMappingResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x05R\bmessages\x12\x16\n" +
+	"\x06spells\x18\x02 \x01(\x05R\x06spells\x12<\n" +
+	"\achanges\x18\x03 \x03(\v2\".homeward.discharge.v1.SpellChangeR\achanges\x12j\n" +
+	"\x0fproblems_before\x18\x04 \x03(\v2A.homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntryR\x0eproblemsBefore\x12g\n" +
+	"\x0eproblems_after\x18\x05 \x03(\v2@.homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntryR\rproblemsAfter\x12\x17\n" +
+	"\acut_off\x18\x06 \x01(\bR\x06cutOff\x1aA\n" +
+	"\x13ProblemsBeforeEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\x1a@\n" +
+	"\x12ProblemsAfterEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"v\n" +
+	"\x11ListSpellsRequest\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x19\n" +
+	"\bafter_id\x18\x03 \x01(\tR\aafterId\"J\n" +
+	"\x12ListSpellsResponse\x124\n" +
+	"\x06spells\x18\x01 \x03(\v2\x1c.homeward.discharge.v1.SpellR\x06spells\"/\n" +
 	"\x10GetPeopleRequest\x12\x1b\n" +
 	"\tspell_ids\x18\x01 \x03(\tR\bspellIds\"\xbb\x01\n" +
 	"\x11GetPeopleResponse\x12L\n" +
@@ -1234,11 +2941,39 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\x15EVENT_KIND_MOVE_VISIT\x10\x11\x12\x1c\n" +
 	"\x18EVENT_KIND_UPDATE_PERSON\x10\x12\x12\x14\n" +
 	"\x10EVENT_KIND_MERGE\x10\x13\x12\x1b\n" +
-	"\x17EVENT_KIND_REVOKE_MERGE\x10\x142\xb0\x03\n" +
+	"\x17EVENT_KIND_REVOKE_MERGE\x10\x14*\xa0\x01\n" +
+	"\x0fExceptionFilter\x12 \n" +
+	"\x1cEXCEPTION_FILTER_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15EXCEPTION_FILTER_OPEN\x10\x01\x12\x1b\n" +
+	"\x17EXCEPTION_FILTER_CLOSED\x10\x02\x12\x18\n" +
+	"\x14EXCEPTION_FILTER_ALL\x10\x03\x12\x19\n" +
+	"\x15EXCEPTION_FILTER_LATE\x10\x04*\xc4\x01\n" +
+	"\x0eExceptionState\x12\x1f\n" +
+	"\x1bEXCEPTION_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14EXCEPTION_STATE_OPEN\x10\x01\x12\x1b\n" +
+	"\x17EXCEPTION_STATE_SETTLED\x10\x02\x12\x1d\n" +
+	"\x19EXCEPTION_STATE_CORRECTED\x10\x03\x12\x1c\n" +
+	"\x18EXCEPTION_STATE_REPLAYED\x10\x04\x12\x1d\n" +
+	"\x19EXCEPTION_STATE_DISMISSED\x10\x05*\xdf\x01\n" +
+	"\rDismissReason\x12\x1e\n" +
+	"\x1aDISMISS_REASON_UNSPECIFIED\x10\x00\x12%\n" +
+	"!DISMISS_REASON_RECORDED_OTHERWISE\x10\x01\x12\x1f\n" +
+	"\x1bDISMISS_REASON_TEST_MESSAGE\x10\x02\x12!\n" +
+	"\x1dDISMISS_REASON_RIGHT_AS_IT_IS\x10\x03\x12\x1b\n" +
+	"\x17DISMISS_REASON_NOT_OURS\x10\x04\x12&\n" +
+	"\"DISMISS_REASON_CANNOT_BE_FOUND_OUT\x10\x052\xb3\t\n" +
 	"\x13DischargeHubService\x12d\n" +
 	"\vRecordEvent\x12).homeward.discharge.v1.RecordEventRequest\x1a*.homeward.discharge.v1.RecordEventResponse\x12d\n" +
 	"\vGetHandover\x12).homeward.discharge.v1.GetHandoverRequest\x1a*.homeward.discharge.v1.GetHandoverResponse\x12m\n" +
-	"\x0eListExceptions\x12,.homeward.discharge.v1.ListExceptionsRequest\x1a-.homeward.discharge.v1.ListExceptionsResponse\x12^\n" +
+	"\x0eListExceptions\x12,.homeward.discharge.v1.ListExceptionsRequest\x1a-.homeward.discharge.v1.ListExceptionsResponse\x12g\n" +
+	"\fGetException\x12*.homeward.discharge.v1.GetExceptionRequest\x1a+.homeward.discharge.v1.GetExceptionResponse\x12s\n" +
+	"\x10CorrectException\x12..homeward.discharge.v1.CorrectExceptionRequest\x1a/.homeward.discharge.v1.CorrectExceptionResponse\x12s\n" +
+	"\x10DismissException\x12..homeward.discharge.v1.DismissExceptionRequest\x1a/.homeward.discharge.v1.DismissExceptionResponse\x12p\n" +
+	"\x0fAssignException\x12-.homeward.discharge.v1.AssignExceptionRequest\x1a..homeward.discharge.v1.AssignExceptionResponse\x12j\n" +
+	"\rReplayMessage\x12+.homeward.discharge.v1.ReplayMessageRequest\x1a,.homeward.discharge.v1.ReplayMessageResponse\x12m\n" +
+	"\x0ePreviewMapping\x12,.homeward.discharge.v1.PreviewMappingRequest\x1a-.homeward.discharge.v1.PreviewMappingResponse\x12a\n" +
+	"\n" +
+	"ListSpells\x12(.homeward.discharge.v1.ListSpellsRequest\x1a).homeward.discharge.v1.ListSpellsResponse\x12^\n" +
 	"\tGetPeople\x12'.homeward.discharge.v1.GetPeopleRequest\x1a(.homeward.discharge.v1.GetPeopleResponseBOZMgithub.com/homeward-care/homeward/proto/gen/homeward/discharge/v1;dischargev1b\x06proto3"
 
 var (
@@ -1253,60 +2988,121 @@ func file_homeward_discharge_v1_service_proto_rawDescGZIP() []byte {
 	return file_homeward_discharge_v1_service_proto_rawDescData
 }
 
-var file_homeward_discharge_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_homeward_discharge_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_homeward_discharge_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_homeward_discharge_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_homeward_discharge_v1_service_proto_goTypes = []any{
-	(DeathIndicator)(0),            // 0: homeward.discharge.v1.DeathIndicator
-	(EventKind)(0),                 // 1: homeward.discharge.v1.EventKind
-	(*RecordEventRequest)(nil),     // 2: homeward.discharge.v1.RecordEventRequest
-	(*Person)(nil),                 // 3: homeward.discharge.v1.Person
-	(*RecordEventResponse)(nil),    // 4: homeward.discharge.v1.RecordEventResponse
-	(*GetHandoverRequest)(nil),     // 5: homeward.discharge.v1.GetHandoverRequest
-	(*GetHandoverResponse)(nil),    // 6: homeward.discharge.v1.GetHandoverResponse
-	(*ListExceptionsRequest)(nil),  // 7: homeward.discharge.v1.ListExceptionsRequest
-	(*ListExceptionsResponse)(nil), // 8: homeward.discharge.v1.ListExceptionsResponse
-	(*MessageException)(nil),       // 9: homeward.discharge.v1.MessageException
-	(*GetPeopleRequest)(nil),       // 10: homeward.discharge.v1.GetPeopleRequest
-	(*GetPeopleResponse)(nil),      // 11: homeward.discharge.v1.GetPeopleResponse
-	nil,                            // 12: homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
-	(Involvement)(0),               // 14: homeward.discharge.v1.Involvement
-	(Pathway)(0),                   // 15: homeward.discharge.v1.Pathway
-	(*Spell)(nil),                  // 16: homeward.discharge.v1.Spell
+	(DeathIndicator)(0),              // 0: homeward.discharge.v1.DeathIndicator
+	(EventKind)(0),                   // 1: homeward.discharge.v1.EventKind
+	(ExceptionFilter)(0),             // 2: homeward.discharge.v1.ExceptionFilter
+	(ExceptionState)(0),              // 3: homeward.discharge.v1.ExceptionState
+	(DismissReason)(0),               // 4: homeward.discharge.v1.DismissReason
+	(*RecordEventRequest)(nil),       // 5: homeward.discharge.v1.RecordEventRequest
+	(*Person)(nil),                   // 6: homeward.discharge.v1.Person
+	(*RecordEventResponse)(nil),      // 7: homeward.discharge.v1.RecordEventResponse
+	(*GetHandoverRequest)(nil),       // 8: homeward.discharge.v1.GetHandoverRequest
+	(*GetHandoverResponse)(nil),      // 9: homeward.discharge.v1.GetHandoverResponse
+	(*ListExceptionsRequest)(nil),    // 10: homeward.discharge.v1.ListExceptionsRequest
+	(*ListExceptionsResponse)(nil),   // 11: homeward.discharge.v1.ListExceptionsResponse
+	(*MessageException)(nil),         // 12: homeward.discharge.v1.MessageException
+	(*GetExceptionRequest)(nil),      // 13: homeward.discharge.v1.GetExceptionRequest
+	(*GetExceptionResponse)(nil),     // 14: homeward.discharge.v1.GetExceptionResponse
+	(*Finger)(nil),                   // 15: homeward.discharge.v1.Finger
+	(*CorrectExceptionRequest)(nil),  // 16: homeward.discharge.v1.CorrectExceptionRequest
+	(*CorrectExceptionResponse)(nil), // 17: homeward.discharge.v1.CorrectExceptionResponse
+	(*DismissExceptionRequest)(nil),  // 18: homeward.discharge.v1.DismissExceptionRequest
+	(*DismissExceptionResponse)(nil), // 19: homeward.discharge.v1.DismissExceptionResponse
+	(*AssignExceptionRequest)(nil),   // 20: homeward.discharge.v1.AssignExceptionRequest
+	(*AssignExceptionResponse)(nil),  // 21: homeward.discharge.v1.AssignExceptionResponse
+	(*ReplayMessageRequest)(nil),     // 22: homeward.discharge.v1.ReplayMessageRequest
+	(*ReplayMessageResponse)(nil),    // 23: homeward.discharge.v1.ReplayMessageResponse
+	(*MessageProblem)(nil),           // 24: homeward.discharge.v1.MessageProblem
+	(*SpellChange)(nil),              // 25: homeward.discharge.v1.SpellChange
+	(*TaskOutcome)(nil),              // 26: homeward.discharge.v1.TaskOutcome
+	(*PreviewMappingRequest)(nil),    // 27: homeward.discharge.v1.PreviewMappingRequest
+	(*PreviewMappingResponse)(nil),   // 28: homeward.discharge.v1.PreviewMappingResponse
+	(*ListSpellsRequest)(nil),        // 29: homeward.discharge.v1.ListSpellsRequest
+	(*ListSpellsResponse)(nil),       // 30: homeward.discharge.v1.ListSpellsResponse
+	(*GetPeopleRequest)(nil),         // 31: homeward.discharge.v1.GetPeopleRequest
+	(*GetPeopleResponse)(nil),        // 32: homeward.discharge.v1.GetPeopleResponse
+	nil,                              // 33: homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
+	nil,                              // 34: homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
+	nil,                              // 35: homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
+	(Involvement)(0),                 // 37: homeward.discharge.v1.Involvement
+	(Pathway)(0),                     // 38: homeward.discharge.v1.Pathway
+	(*Spell)(nil),                    // 39: homeward.discharge.v1.Spell
 }
 var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	1,  // 0: homeward.discharge.v1.RecordEventRequest.kind:type_name -> homeward.discharge.v1.EventKind
-	13, // 1: homeward.discharge.v1.RecordEventRequest.recorded_at:type_name -> google.protobuf.Timestamp
-	13, // 2: homeward.discharge.v1.RecordEventRequest.effective_at:type_name -> google.protobuf.Timestamp
-	13, // 3: homeward.discharge.v1.RecordEventRequest.admitted_at:type_name -> google.protobuf.Timestamp
-	3,  // 4: homeward.discharge.v1.RecordEventRequest.person:type_name -> homeward.discharge.v1.Person
-	13, // 5: homeward.discharge.v1.RecordEventRequest.discharged_at:type_name -> google.protobuf.Timestamp
-	14, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
-	15, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
-	13, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
-	13, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
+	36, // 1: homeward.discharge.v1.RecordEventRequest.recorded_at:type_name -> google.protobuf.Timestamp
+	36, // 2: homeward.discharge.v1.RecordEventRequest.effective_at:type_name -> google.protobuf.Timestamp
+	36, // 3: homeward.discharge.v1.RecordEventRequest.admitted_at:type_name -> google.protobuf.Timestamp
+	6,  // 4: homeward.discharge.v1.RecordEventRequest.person:type_name -> homeward.discharge.v1.Person
+	36, // 5: homeward.discharge.v1.RecordEventRequest.discharged_at:type_name -> google.protobuf.Timestamp
+	37, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
+	38, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
+	36, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
+	36, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
 	0,  // 10: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
-	13, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
-	13, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
-	13, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
-	16, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
-	9,  // 15: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
-	13, // 16: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
-	12, // 17: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	3,  // 18: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
-	2,  // 19: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
-	5,  // 20: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
-	7,  // 21: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
-	10, // 22: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
-	4,  // 23: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
-	6,  // 24: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
-	8,  // 25: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
-	11, // 26: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
-	23, // [23:27] is the sub-list for method output_type
-	19, // [19:23] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	36, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
+	36, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
+	36, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
+	39, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
+	2,  // 15: homeward.discharge.v1.ListExceptionsRequest.filter:type_name -> homeward.discharge.v1.ExceptionFilter
+	36, // 16: homeward.discharge.v1.ListExceptionsRequest.opened_before:type_name -> google.protobuf.Timestamp
+	12, // 17: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
+	36, // 18: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
+	3,  // 19: homeward.discharge.v1.MessageException.state:type_name -> homeward.discharge.v1.ExceptionState
+	36, // 20: homeward.discharge.v1.MessageException.look_by:type_name -> google.protobuf.Timestamp
+	36, // 21: homeward.discharge.v1.MessageException.closed_at:type_name -> google.protobuf.Timestamp
+	4,  // 22: homeward.discharge.v1.MessageException.dismissed_because:type_name -> homeward.discharge.v1.DismissReason
+	12, // 23: homeward.discharge.v1.GetExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	15, // 24: homeward.discharge.v1.GetExceptionResponse.finger:type_name -> homeward.discharge.v1.Finger
+	12, // 25: homeward.discharge.v1.CorrectExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	4,  // 26: homeward.discharge.v1.DismissExceptionRequest.reason:type_name -> homeward.discharge.v1.DismissReason
+	12, // 27: homeward.discharge.v1.DismissExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	12, // 28: homeward.discharge.v1.AssignExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	24, // 29: homeward.discharge.v1.ReplayMessageResponse.problems:type_name -> homeward.discharge.v1.MessageProblem
+	25, // 30: homeward.discharge.v1.ReplayMessageResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	39, // 31: homeward.discharge.v1.SpellChange.before:type_name -> homeward.discharge.v1.Spell
+	39, // 32: homeward.discharge.v1.SpellChange.after:type_name -> homeward.discharge.v1.Spell
+	26, // 33: homeward.discharge.v1.SpellChange.task_before:type_name -> homeward.discharge.v1.TaskOutcome
+	26, // 34: homeward.discharge.v1.SpellChange.task_after:type_name -> homeward.discharge.v1.TaskOutcome
+	36, // 35: homeward.discharge.v1.PreviewMappingRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 36: homeward.discharge.v1.PreviewMappingResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	33, // 37: homeward.discharge.v1.PreviewMappingResponse.problems_before:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
+	34, // 38: homeward.discharge.v1.PreviewMappingResponse.problems_after:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
+	36, // 39: homeward.discharge.v1.ListSpellsRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 40: homeward.discharge.v1.ListSpellsResponse.spells:type_name -> homeward.discharge.v1.Spell
+	35, // 41: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	6,  // 42: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
+	5,  // 43: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
+	8,  // 44: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
+	10, // 45: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
+	13, // 46: homeward.discharge.v1.DischargeHubService.GetException:input_type -> homeward.discharge.v1.GetExceptionRequest
+	16, // 47: homeward.discharge.v1.DischargeHubService.CorrectException:input_type -> homeward.discharge.v1.CorrectExceptionRequest
+	18, // 48: homeward.discharge.v1.DischargeHubService.DismissException:input_type -> homeward.discharge.v1.DismissExceptionRequest
+	20, // 49: homeward.discharge.v1.DischargeHubService.AssignException:input_type -> homeward.discharge.v1.AssignExceptionRequest
+	22, // 50: homeward.discharge.v1.DischargeHubService.ReplayMessage:input_type -> homeward.discharge.v1.ReplayMessageRequest
+	27, // 51: homeward.discharge.v1.DischargeHubService.PreviewMapping:input_type -> homeward.discharge.v1.PreviewMappingRequest
+	29, // 52: homeward.discharge.v1.DischargeHubService.ListSpells:input_type -> homeward.discharge.v1.ListSpellsRequest
+	31, // 53: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
+	7,  // 54: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
+	9,  // 55: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
+	11, // 56: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
+	14, // 57: homeward.discharge.v1.DischargeHubService.GetException:output_type -> homeward.discharge.v1.GetExceptionResponse
+	17, // 58: homeward.discharge.v1.DischargeHubService.CorrectException:output_type -> homeward.discharge.v1.CorrectExceptionResponse
+	19, // 59: homeward.discharge.v1.DischargeHubService.DismissException:output_type -> homeward.discharge.v1.DismissExceptionResponse
+	21, // 60: homeward.discharge.v1.DischargeHubService.AssignException:output_type -> homeward.discharge.v1.AssignExceptionResponse
+	23, // 61: homeward.discharge.v1.DischargeHubService.ReplayMessage:output_type -> homeward.discharge.v1.ReplayMessageResponse
+	28, // 62: homeward.discharge.v1.DischargeHubService.PreviewMapping:output_type -> homeward.discharge.v1.PreviewMappingResponse
+	30, // 63: homeward.discharge.v1.DischargeHubService.ListSpells:output_type -> homeward.discharge.v1.ListSpellsResponse
+	32, // 64: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
+	54, // [54:65] is the sub-list for method output_type
+	43, // [43:54] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_service_proto_init() }
@@ -1322,13 +3118,18 @@ func file_homeward_discharge_v1_service_proto_init() {
 		(*GetHandoverRequest_TraceId)(nil),
 		(*GetHandoverRequest_EventId)(nil),
 	}
+	file_homeward_discharge_v1_service_proto_msgTypes[17].OneofWrappers = []any{
+		(*ReplayMessageRequest_MessageId)(nil),
+		(*ReplayMessageRequest_ExceptionId)(nil),
+		(*ReplayMessageRequest_ControlId)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_discharge_v1_service_proto_rawDesc), len(file_homeward_discharge_v1_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   11,
+			NumEnums:      5,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

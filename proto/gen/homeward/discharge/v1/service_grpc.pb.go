@@ -19,10 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DischargeHubService_RecordEvent_FullMethodName    = "/homeward.discharge.v1.DischargeHubService/RecordEvent"
-	DischargeHubService_GetHandover_FullMethodName    = "/homeward.discharge.v1.DischargeHubService/GetHandover"
-	DischargeHubService_ListExceptions_FullMethodName = "/homeward.discharge.v1.DischargeHubService/ListExceptions"
-	DischargeHubService_GetPeople_FullMethodName      = "/homeward.discharge.v1.DischargeHubService/GetPeople"
+	DischargeHubService_RecordEvent_FullMethodName      = "/homeward.discharge.v1.DischargeHubService/RecordEvent"
+	DischargeHubService_GetHandover_FullMethodName      = "/homeward.discharge.v1.DischargeHubService/GetHandover"
+	DischargeHubService_ListExceptions_FullMethodName   = "/homeward.discharge.v1.DischargeHubService/ListExceptions"
+	DischargeHubService_GetException_FullMethodName     = "/homeward.discharge.v1.DischargeHubService/GetException"
+	DischargeHubService_CorrectException_FullMethodName = "/homeward.discharge.v1.DischargeHubService/CorrectException"
+	DischargeHubService_DismissException_FullMethodName = "/homeward.discharge.v1.DischargeHubService/DismissException"
+	DischargeHubService_AssignException_FullMethodName  = "/homeward.discharge.v1.DischargeHubService/AssignException"
+	DischargeHubService_ReplayMessage_FullMethodName    = "/homeward.discharge.v1.DischargeHubService/ReplayMessage"
+	DischargeHubService_PreviewMapping_FullMethodName   = "/homeward.discharge.v1.DischargeHubService/PreviewMapping"
+	DischargeHubService_ListSpells_FullMethodName       = "/homeward.discharge.v1.DischargeHubService/ListSpells"
+	DischargeHubService_GetPeople_FullMethodName        = "/homeward.discharge.v1.DischargeHubService/GetPeople"
 )
 
 // DischargeHubServiceClient is the client API for DischargeHubService service.
@@ -36,8 +43,24 @@ type DischargeHubServiceClient interface {
 	RecordEvent(ctx context.Context, in *RecordEventRequest, opts ...grpc.CallOption) (*RecordEventResponse, error)
 	// GetHandover tells how far a handover is: received, delivered, taken.
 	GetHandover(ctx context.Context, in *GetHandoverRequest, opts ...grpc.CallOption) (*GetHandoverResponse, error)
-	// ListExceptions lists messages and spells whose content needs a person, oldest first.
+	// ListExceptions lists messages and spells whose content needs a person, oldest first. Nothing in it is about who somebody is.
 	ListExceptions(ctx context.Context, in *ListExceptionsRequest, opts ...grpc.CallOption) (*ListExceptionsResponse, error)
+	// GetException returns one exception with its raw message and the place in it that is at fault; every call is audited.
+	GetException(ctx context.Context, in *GetExceptionRequest, opts ...grpc.CallOption) (*GetExceptionResponse, error)
+	// CorrectException stores a corrected copy of the message, which takes the place of what the faulty one said; its bytes stay. ABORTED:
+	// somebody changed the exception since it was read. The same call again has no second effect.
+	CorrectException(ctx context.Context, in *CorrectExceptionRequest, opts ...grpc.CallOption) (*CorrectExceptionResponse, error)
+	// DismissException closes an exception of which nothing is to come, with the reason. ABORTED and repeated calls: as above.
+	DismissException(ctx context.Context, in *DismissExceptionRequest, opts ...grpc.CallOption) (*DismissExceptionResponse, error)
+	// AssignException says who looks into it. ABORTED and repeated calls: as above.
+	AssignException(ctx context.Context, in *AssignExceptionRequest, opts ...grpc.CallOption) (*AssignExceptionResponse, error)
+	// ReplayMessage reads a stored message again by its feed's mapping as it is now. A dry run tells what that would change, and changes
+	// nothing.
+	ReplayMessage(ctx context.Context, in *ReplayMessageRequest, opts ...grpc.CallOption) (*ReplayMessageResponse, error)
+	// PreviewMapping tells what stored messages of a feed would have amounted to under another mapping. It changes nothing.
+	PreviewMapping(ctx context.Context, in *PreviewMappingRequest, opts ...grpc.CallOption) (*PreviewMappingResponse, error)
+	// ListSpells pages through the published spells, the newest discharge facts in each: what a preview of another policy is made from.
+	ListSpells(ctx context.Context, in *ListSpellsRequest, opts ...grpc.CallOption) (*ListSpellsResponse, error)
 	// GetPeople returns the names behind spells for showing them on a screen; every call is audited.
 	GetPeople(ctx context.Context, in *GetPeopleRequest, opts ...grpc.CallOption) (*GetPeopleResponse, error)
 }
@@ -80,6 +103,76 @@ func (c *dischargeHubServiceClient) ListExceptions(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *dischargeHubServiceClient) GetException(ctx context.Context, in *GetExceptionRequest, opts ...grpc.CallOption) (*GetExceptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetExceptionResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_GetException_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) CorrectException(ctx context.Context, in *CorrectExceptionRequest, opts ...grpc.CallOption) (*CorrectExceptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CorrectExceptionResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_CorrectException_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) DismissException(ctx context.Context, in *DismissExceptionRequest, opts ...grpc.CallOption) (*DismissExceptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DismissExceptionResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_DismissException_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) AssignException(ctx context.Context, in *AssignExceptionRequest, opts ...grpc.CallOption) (*AssignExceptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AssignExceptionResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_AssignException_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) ReplayMessage(ctx context.Context, in *ReplayMessageRequest, opts ...grpc.CallOption) (*ReplayMessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReplayMessageResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_ReplayMessage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) PreviewMapping(ctx context.Context, in *PreviewMappingRequest, opts ...grpc.CallOption) (*PreviewMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewMappingResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_PreviewMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dischargeHubServiceClient) ListSpells(ctx context.Context, in *ListSpellsRequest, opts ...grpc.CallOption) (*ListSpellsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSpellsResponse)
+	err := c.cc.Invoke(ctx, DischargeHubService_ListSpells_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *dischargeHubServiceClient) GetPeople(ctx context.Context, in *GetPeopleRequest, opts ...grpc.CallOption) (*GetPeopleResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetPeopleResponse)
@@ -101,8 +194,24 @@ type DischargeHubServiceServer interface {
 	RecordEvent(context.Context, *RecordEventRequest) (*RecordEventResponse, error)
 	// GetHandover tells how far a handover is: received, delivered, taken.
 	GetHandover(context.Context, *GetHandoverRequest) (*GetHandoverResponse, error)
-	// ListExceptions lists messages and spells whose content needs a person, oldest first.
+	// ListExceptions lists messages and spells whose content needs a person, oldest first. Nothing in it is about who somebody is.
 	ListExceptions(context.Context, *ListExceptionsRequest) (*ListExceptionsResponse, error)
+	// GetException returns one exception with its raw message and the place in it that is at fault; every call is audited.
+	GetException(context.Context, *GetExceptionRequest) (*GetExceptionResponse, error)
+	// CorrectException stores a corrected copy of the message, which takes the place of what the faulty one said; its bytes stay. ABORTED:
+	// somebody changed the exception since it was read. The same call again has no second effect.
+	CorrectException(context.Context, *CorrectExceptionRequest) (*CorrectExceptionResponse, error)
+	// DismissException closes an exception of which nothing is to come, with the reason. ABORTED and repeated calls: as above.
+	DismissException(context.Context, *DismissExceptionRequest) (*DismissExceptionResponse, error)
+	// AssignException says who looks into it. ABORTED and repeated calls: as above.
+	AssignException(context.Context, *AssignExceptionRequest) (*AssignExceptionResponse, error)
+	// ReplayMessage reads a stored message again by its feed's mapping as it is now. A dry run tells what that would change, and changes
+	// nothing.
+	ReplayMessage(context.Context, *ReplayMessageRequest) (*ReplayMessageResponse, error)
+	// PreviewMapping tells what stored messages of a feed would have amounted to under another mapping. It changes nothing.
+	PreviewMapping(context.Context, *PreviewMappingRequest) (*PreviewMappingResponse, error)
+	// ListSpells pages through the published spells, the newest discharge facts in each: what a preview of another policy is made from.
+	ListSpells(context.Context, *ListSpellsRequest) (*ListSpellsResponse, error)
 	// GetPeople returns the names behind spells for showing them on a screen; every call is audited.
 	GetPeople(context.Context, *GetPeopleRequest) (*GetPeopleResponse, error)
 	mustEmbedUnimplementedDischargeHubServiceServer()
@@ -123,6 +232,27 @@ func (UnimplementedDischargeHubServiceServer) GetHandover(context.Context, *GetH
 }
 func (UnimplementedDischargeHubServiceServer) ListExceptions(context.Context, *ListExceptionsRequest) (*ListExceptionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListExceptions not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) GetException(context.Context, *GetExceptionRequest) (*GetExceptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetException not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) CorrectException(context.Context, *CorrectExceptionRequest) (*CorrectExceptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CorrectException not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) DismissException(context.Context, *DismissExceptionRequest) (*DismissExceptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DismissException not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) AssignException(context.Context, *AssignExceptionRequest) (*AssignExceptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AssignException not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) ReplayMessage(context.Context, *ReplayMessageRequest) (*ReplayMessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplayMessage not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) PreviewMapping(context.Context, *PreviewMappingRequest) (*PreviewMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewMapping not implemented")
+}
+func (UnimplementedDischargeHubServiceServer) ListSpells(context.Context, *ListSpellsRequest) (*ListSpellsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSpells not implemented")
 }
 func (UnimplementedDischargeHubServiceServer) GetPeople(context.Context, *GetPeopleRequest) (*GetPeopleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPeople not implemented")
@@ -202,6 +332,132 @@ func _DischargeHubService_ListExceptions_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DischargeHubService_GetException_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetExceptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).GetException(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_GetException_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).GetException(ctx, req.(*GetExceptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_CorrectException_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CorrectExceptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).CorrectException(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_CorrectException_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).CorrectException(ctx, req.(*CorrectExceptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_DismissException_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DismissExceptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).DismissException(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_DismissException_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).DismissException(ctx, req.(*DismissExceptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_AssignException_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AssignExceptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).AssignException(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_AssignException_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).AssignException(ctx, req.(*AssignExceptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_ReplayMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplayMessageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).ReplayMessage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_ReplayMessage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).ReplayMessage(ctx, req.(*ReplayMessageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_PreviewMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).PreviewMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_PreviewMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).PreviewMapping(ctx, req.(*PreviewMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DischargeHubService_ListSpells_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSpellsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DischargeHubServiceServer).ListSpells(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DischargeHubService_ListSpells_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DischargeHubServiceServer).ListSpells(ctx, req.(*ListSpellsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DischargeHubService_GetPeople_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetPeopleRequest)
 	if err := dec(in); err != nil {
@@ -238,6 +494,34 @@ var DischargeHubService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListExceptions",
 			Handler:    _DischargeHubService_ListExceptions_Handler,
+		},
+		{
+			MethodName: "GetException",
+			Handler:    _DischargeHubService_GetException_Handler,
+		},
+		{
+			MethodName: "CorrectException",
+			Handler:    _DischargeHubService_CorrectException_Handler,
+		},
+		{
+			MethodName: "DismissException",
+			Handler:    _DischargeHubService_DismissException_Handler,
+		},
+		{
+			MethodName: "AssignException",
+			Handler:    _DischargeHubService_AssignException_Handler,
+		},
+		{
+			MethodName: "ReplayMessage",
+			Handler:    _DischargeHubService_ReplayMessage_Handler,
+		},
+		{
+			MethodName: "PreviewMapping",
+			Handler:    _DischargeHubService_PreviewMapping_Handler,
+		},
+		{
+			MethodName: "ListSpells",
+			Handler:    _DischargeHubService_ListSpells_Handler,
 		},
 		{
 			MethodName: "GetPeople",

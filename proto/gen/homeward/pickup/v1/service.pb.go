@@ -7,6 +7,7 @@
 package pickupv1
 
 import (
+	v1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -78,6 +79,105 @@ func (ContactMethod) EnumDescriptor() ([]byte, []int) {
 	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{0}
 }
 
+// PreviewTaskRequest brings a spell as it would be.
+type PreviewTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spell         *v1.Spell              `protobuf:"bytes,1,opt,name=spell,proto3" json:"spell,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewTaskRequest) Reset() {
+	*x = PreviewTaskRequest{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewTaskRequest) ProtoMessage() {}
+
+func (x *PreviewTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewTaskRequest.ProtoReflect.Descriptor instead.
+func (*PreviewTaskRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *PreviewTaskRequest) GetSpell() *v1.Spell {
+	if x != nil {
+		return x.Spell
+	}
+	return nil
+}
+
+// PreviewTaskResponse is the task before and after.
+type PreviewTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent while there is none.
+	Before        *Task `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After         *Task `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewTaskResponse) Reset() {
+	*x = PreviewTaskResponse{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewTaskResponse) ProtoMessage() {}
+
+func (x *PreviewTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewTaskResponse.ProtoReflect.Descriptor instead.
+func (*PreviewTaskResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PreviewTaskResponse) GetBefore() *Task {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *PreviewTaskResponse) GetAfter() *Task {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 // GetTaskRequest asks by one key.
 type GetTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -95,7 +195,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[0]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -107,7 +207,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[0]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -120,7 +220,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{0}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetTaskRequest) GetKey() isGetTaskRequest_Key {
@@ -194,7 +294,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[1]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +306,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[1]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +319,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{1}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -266,7 +366,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[2]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +378,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[2]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +391,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{2}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListTasksRequest) GetTeam() string {
@@ -341,7 +441,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[3]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +453,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[3]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +466,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListTasksResponse) GetTasks() []*GetTaskResponse {
@@ -394,7 +494,7 @@ type TakeTaskRequest struct {
 
 func (x *TakeTaskRequest) Reset() {
 	*x = TakeTaskRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[4]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +506,7 @@ func (x *TakeTaskRequest) String() string {
 func (*TakeTaskRequest) ProtoMessage() {}
 
 func (x *TakeTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[4]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +519,7 @@ func (x *TakeTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeTaskRequest.ProtoReflect.Descriptor instead.
 func (*TakeTaskRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TakeTaskRequest) GetTaskId() string {
@@ -446,7 +546,7 @@ type TakeTaskResponse struct {
 
 func (x *TakeTaskResponse) Reset() {
 	*x = TakeTaskResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[5]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +558,7 @@ func (x *TakeTaskResponse) String() string {
 func (*TakeTaskResponse) ProtoMessage() {}
 
 func (x *TakeTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[5]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +571,7 @@ func (x *TakeTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeTaskResponse.ProtoReflect.Descriptor instead.
 func (*TakeTaskResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TakeTaskResponse) GetTask() *GetTaskResponse {
@@ -496,7 +596,7 @@ type RecordContactRequest struct {
 
 func (x *RecordContactRequest) Reset() {
 	*x = RecordContactRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[6]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +608,7 @@ func (x *RecordContactRequest) String() string {
 func (*RecordContactRequest) ProtoMessage() {}
 
 func (x *RecordContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[6]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +621,7 @@ func (x *RecordContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordContactRequest.ProtoReflect.Descriptor instead.
 func (*RecordContactRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RecordContactRequest) GetTaskId() string {
@@ -569,7 +669,7 @@ type RecordContactResponse struct {
 
 func (x *RecordContactResponse) Reset() {
 	*x = RecordContactResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[7]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +681,7 @@ func (x *RecordContactResponse) String() string {
 func (*RecordContactResponse) ProtoMessage() {}
 
 func (x *RecordContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[7]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +694,7 @@ func (x *RecordContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordContactResponse.ProtoReflect.Descriptor instead.
 func (*RecordContactResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RecordContactResponse) GetTask() *GetTaskResponse {
@@ -618,7 +718,7 @@ type CompleteTaskRequest struct {
 
 func (x *CompleteTaskRequest) Reset() {
 	*x = CompleteTaskRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[8]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +730,7 @@ func (x *CompleteTaskRequest) String() string {
 func (*CompleteTaskRequest) ProtoMessage() {}
 
 func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[8]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +743,7 @@ func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*CompleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CompleteTaskRequest) GetTaskId() string {
@@ -684,7 +784,7 @@ type CompleteTaskResponse struct {
 
 func (x *CompleteTaskResponse) Reset() {
 	*x = CompleteTaskResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[9]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +796,7 @@ func (x *CompleteTaskResponse) String() string {
 func (*CompleteTaskResponse) ProtoMessage() {}
 
 func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[9]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +809,7 @@ func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*CompleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CompleteTaskResponse) GetTask() *GetTaskResponse {
@@ -731,7 +831,7 @@ type DecideProposalRequest struct {
 
 func (x *DecideProposalRequest) Reset() {
 	*x = DecideProposalRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +843,7 @@ func (x *DecideProposalRequest) String() string {
 func (*DecideProposalRequest) ProtoMessage() {}
 
 func (x *DecideProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +856,7 @@ func (x *DecideProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideProposalRequest.ProtoReflect.Descriptor instead.
 func (*DecideProposalRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DecideProposalRequest) GetTaskId() string {
@@ -790,7 +890,7 @@ type DecideProposalResponse struct {
 
 func (x *DecideProposalResponse) Reset() {
 	*x = DecideProposalResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +902,7 @@ func (x *DecideProposalResponse) String() string {
 func (*DecideProposalResponse) ProtoMessage() {}
 
 func (x *DecideProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +915,7 @@ func (x *DecideProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideProposalResponse.ProtoReflect.Descriptor instead.
 func (*DecideProposalResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DecideProposalResponse) GetTask() *GetTaskResponse {
@@ -839,7 +939,7 @@ type AssignTeamRequest struct {
 
 func (x *AssignTeamRequest) Reset() {
 	*x = AssignTeamRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +951,7 @@ func (x *AssignTeamRequest) String() string {
 func (*AssignTeamRequest) ProtoMessage() {}
 
 func (x *AssignTeamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +964,7 @@ func (x *AssignTeamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTeamRequest.ProtoReflect.Descriptor instead.
 func (*AssignTeamRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AssignTeamRequest) GetTaskId() string {
@@ -905,7 +1005,7 @@ type AssignTeamResponse struct {
 
 func (x *AssignTeamResponse) Reset() {
 	*x = AssignTeamResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1017,7 @@ func (x *AssignTeamResponse) String() string {
 func (*AssignTeamResponse) ProtoMessage() {}
 
 func (x *AssignTeamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1030,7 @@ func (x *AssignTeamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTeamResponse.ProtoReflect.Descriptor instead.
 func (*AssignTeamResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignTeamResponse) GetTask() *GetTaskResponse {
@@ -952,7 +1052,7 @@ type ResolveContactRequest struct {
 
 func (x *ResolveContactRequest) Reset() {
 	*x = ResolveContactRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1064,7 @@ func (x *ResolveContactRequest) String() string {
 func (*ResolveContactRequest) ProtoMessage() {}
 
 func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1077,7 @@ func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactRequest.ProtoReflect.Descriptor instead.
 func (*ResolveContactRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResolveContactRequest) GetTaskId() string {
@@ -1011,7 +1111,7 @@ type ResolveContactResponse struct {
 
 func (x *ResolveContactResponse) Reset() {
 	*x = ResolveContactResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1123,7 @@ func (x *ResolveContactResponse) String() string {
 func (*ResolveContactResponse) ProtoMessage() {}
 
 func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1136,7 @@ func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactResponse.ProtoReflect.Descriptor instead.
 func (*ResolveContactResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResolveContactResponse) GetTask() *GetTaskResponse {
@@ -1050,7 +1150,12 @@ var File_homeward_pickup_v1_service_proto protoreflect.FileDescriptor
 
 const file_homeward_pickup_v1_service_proto_rawDesc = "" +
 	"\n" +
-	" homeward/pickup/v1/service.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhomeward/pickup/v1/task.proto\"o\n" +
+	" homeward/pickup/v1/service.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\x1a\x1dhomeward/pickup/v1/task.proto\"H\n" +
+	"\x12PreviewTaskRequest\x122\n" +
+	"\x05spell\x18\x01 \x01(\v2\x1c.homeward.discharge.v1.SpellR\x05spell\"w\n" +
+	"\x13PreviewTaskResponse\x120\n" +
+	"\x06before\x18\x01 \x01(\v2\x18.homeward.pickup.v1.TaskR\x06before\x12.\n" +
+	"\x05after\x18\x02 \x01(\v2\x18.homeward.pickup.v1.TaskR\x05after\"o\n" +
 	"\x0eGetTaskRequest\x12\x19\n" +
 	"\atask_id\x18\x01 \x01(\tH\x00R\x06taskId\x12\x1b\n" +
 	"\bspell_id\x18\x02 \x01(\tH\x00R\aspellId\x12\x1e\n" +
@@ -1116,7 +1221,7 @@ const file_homeward_pickup_v1_service_proto_rawDesc = "" +
 	"\x14CONTACT_METHOD_PHONE\x10\x01\x12\x18\n" +
 	"\x14CONTACT_METHOD_VISIT\x10\x02\x12\x19\n" +
 	"\x15CONTACT_METHOD_LETTER\x10\x03\x12\x18\n" +
-	"\x14CONTACT_METHOD_VIDEO\x10\x042\x95\x06\n" +
+	"\x14CONTACT_METHOD_VIDEO\x10\x042\xf5\x06\n" +
 	"\x16CommunityPickupService\x12R\n" +
 	"\aGetTask\x12\".homeward.pickup.v1.GetTaskRequest\x1a#.homeward.pickup.v1.GetTaskResponse\x12X\n" +
 	"\tListTasks\x12$.homeward.pickup.v1.ListTasksRequest\x1a%.homeward.pickup.v1.ListTasksResponse\x12U\n" +
@@ -1126,7 +1231,8 @@ const file_homeward_pickup_v1_service_proto_rawDesc = "" +
 	"\x0eDecideProposal\x12).homeward.pickup.v1.DecideProposalRequest\x1a*.homeward.pickup.v1.DecideProposalResponse\x12[\n" +
 	"\n" +
 	"AssignTeam\x12%.homeward.pickup.v1.AssignTeamRequest\x1a&.homeward.pickup.v1.AssignTeamResponse\x12g\n" +
-	"\x0eResolveContact\x12).homeward.pickup.v1.ResolveContactRequest\x1a*.homeward.pickup.v1.ResolveContactResponseBIZGgithub.com/homeward-care/homeward/proto/gen/homeward/pickup/v1;pickupv1b\x06proto3"
+	"\x0eResolveContact\x12).homeward.pickup.v1.ResolveContactRequest\x1a*.homeward.pickup.v1.ResolveContactResponse\x12^\n" +
+	"\vPreviewTask\x12&.homeward.pickup.v1.PreviewTaskRequest\x1a'.homeward.pickup.v1.PreviewTaskResponseBIZGgithub.com/homeward-care/homeward/proto/gen/homeward/pickup/v1;pickupv1b\x06proto3"
 
 var (
 	file_homeward_pickup_v1_service_proto_rawDescOnce sync.Once
@@ -1141,66 +1247,74 @@ func file_homeward_pickup_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_homeward_pickup_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_homeward_pickup_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_homeward_pickup_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_homeward_pickup_v1_service_proto_goTypes = []any{
 	(ContactMethod)(0),             // 0: homeward.pickup.v1.ContactMethod
-	(*GetTaskRequest)(nil),         // 1: homeward.pickup.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),        // 2: homeward.pickup.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),       // 3: homeward.pickup.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),      // 4: homeward.pickup.v1.ListTasksResponse
-	(*TakeTaskRequest)(nil),        // 5: homeward.pickup.v1.TakeTaskRequest
-	(*TakeTaskResponse)(nil),       // 6: homeward.pickup.v1.TakeTaskResponse
-	(*RecordContactRequest)(nil),   // 7: homeward.pickup.v1.RecordContactRequest
-	(*RecordContactResponse)(nil),  // 8: homeward.pickup.v1.RecordContactResponse
-	(*CompleteTaskRequest)(nil),    // 9: homeward.pickup.v1.CompleteTaskRequest
-	(*CompleteTaskResponse)(nil),   // 10: homeward.pickup.v1.CompleteTaskResponse
-	(*DecideProposalRequest)(nil),  // 11: homeward.pickup.v1.DecideProposalRequest
-	(*DecideProposalResponse)(nil), // 12: homeward.pickup.v1.DecideProposalResponse
-	(*AssignTeamRequest)(nil),      // 13: homeward.pickup.v1.AssignTeamRequest
-	(*AssignTeamResponse)(nil),     // 14: homeward.pickup.v1.AssignTeamResponse
-	(*ResolveContactRequest)(nil),  // 15: homeward.pickup.v1.ResolveContactRequest
-	(*ResolveContactResponse)(nil), // 16: homeward.pickup.v1.ResolveContactResponse
-	(*Task)(nil),                   // 17: homeward.pickup.v1.Task
-	(Progress)(0),                  // 18: homeward.pickup.v1.Progress
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(Ending)(0),                    // 20: homeward.pickup.v1.Ending
+	(*PreviewTaskRequest)(nil),     // 1: homeward.pickup.v1.PreviewTaskRequest
+	(*PreviewTaskResponse)(nil),    // 2: homeward.pickup.v1.PreviewTaskResponse
+	(*GetTaskRequest)(nil),         // 3: homeward.pickup.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),        // 4: homeward.pickup.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),       // 5: homeward.pickup.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),      // 6: homeward.pickup.v1.ListTasksResponse
+	(*TakeTaskRequest)(nil),        // 7: homeward.pickup.v1.TakeTaskRequest
+	(*TakeTaskResponse)(nil),       // 8: homeward.pickup.v1.TakeTaskResponse
+	(*RecordContactRequest)(nil),   // 9: homeward.pickup.v1.RecordContactRequest
+	(*RecordContactResponse)(nil),  // 10: homeward.pickup.v1.RecordContactResponse
+	(*CompleteTaskRequest)(nil),    // 11: homeward.pickup.v1.CompleteTaskRequest
+	(*CompleteTaskResponse)(nil),   // 12: homeward.pickup.v1.CompleteTaskResponse
+	(*DecideProposalRequest)(nil),  // 13: homeward.pickup.v1.DecideProposalRequest
+	(*DecideProposalResponse)(nil), // 14: homeward.pickup.v1.DecideProposalResponse
+	(*AssignTeamRequest)(nil),      // 15: homeward.pickup.v1.AssignTeamRequest
+	(*AssignTeamResponse)(nil),     // 16: homeward.pickup.v1.AssignTeamResponse
+	(*ResolveContactRequest)(nil),  // 17: homeward.pickup.v1.ResolveContactRequest
+	(*ResolveContactResponse)(nil), // 18: homeward.pickup.v1.ResolveContactResponse
+	(*v1.Spell)(nil),               // 19: homeward.discharge.v1.Spell
+	(*Task)(nil),                   // 20: homeward.pickup.v1.Task
+	(Progress)(0),                  // 21: homeward.pickup.v1.Progress
+	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
+	(Ending)(0),                    // 23: homeward.pickup.v1.Ending
 }
 var file_homeward_pickup_v1_service_proto_depIdxs = []int32{
-	17, // 0: homeward.pickup.v1.GetTaskResponse.task:type_name -> homeward.pickup.v1.Task
-	18, // 1: homeward.pickup.v1.ListTasksRequest.progress:type_name -> homeward.pickup.v1.Progress
-	19, // 2: homeward.pickup.v1.ListTasksRequest.due_before:type_name -> google.protobuf.Timestamp
-	2,  // 3: homeward.pickup.v1.ListTasksResponse.tasks:type_name -> homeward.pickup.v1.GetTaskResponse
-	2,  // 4: homeward.pickup.v1.TakeTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	0,  // 5: homeward.pickup.v1.RecordContactRequest.method:type_name -> homeward.pickup.v1.ContactMethod
-	19, // 6: homeward.pickup.v1.RecordContactRequest.at:type_name -> google.protobuf.Timestamp
-	2,  // 7: homeward.pickup.v1.RecordContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	20, // 8: homeward.pickup.v1.CompleteTaskRequest.ending:type_name -> homeward.pickup.v1.Ending
-	19, // 9: homeward.pickup.v1.CompleteTaskRequest.at:type_name -> google.protobuf.Timestamp
-	2,  // 10: homeward.pickup.v1.CompleteTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	2,  // 11: homeward.pickup.v1.DecideProposalResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	2,  // 12: homeward.pickup.v1.AssignTeamResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	2,  // 13: homeward.pickup.v1.ResolveContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	1,  // 14: homeward.pickup.v1.CommunityPickupService.GetTask:input_type -> homeward.pickup.v1.GetTaskRequest
-	3,  // 15: homeward.pickup.v1.CommunityPickupService.ListTasks:input_type -> homeward.pickup.v1.ListTasksRequest
-	5,  // 16: homeward.pickup.v1.CommunityPickupService.TakeTask:input_type -> homeward.pickup.v1.TakeTaskRequest
-	7,  // 17: homeward.pickup.v1.CommunityPickupService.RecordContact:input_type -> homeward.pickup.v1.RecordContactRequest
-	9,  // 18: homeward.pickup.v1.CommunityPickupService.CompleteTask:input_type -> homeward.pickup.v1.CompleteTaskRequest
-	11, // 19: homeward.pickup.v1.CommunityPickupService.DecideProposal:input_type -> homeward.pickup.v1.DecideProposalRequest
-	13, // 20: homeward.pickup.v1.CommunityPickupService.AssignTeam:input_type -> homeward.pickup.v1.AssignTeamRequest
-	15, // 21: homeward.pickup.v1.CommunityPickupService.ResolveContact:input_type -> homeward.pickup.v1.ResolveContactRequest
-	2,  // 22: homeward.pickup.v1.CommunityPickupService.GetTask:output_type -> homeward.pickup.v1.GetTaskResponse
-	4,  // 23: homeward.pickup.v1.CommunityPickupService.ListTasks:output_type -> homeward.pickup.v1.ListTasksResponse
-	6,  // 24: homeward.pickup.v1.CommunityPickupService.TakeTask:output_type -> homeward.pickup.v1.TakeTaskResponse
-	8,  // 25: homeward.pickup.v1.CommunityPickupService.RecordContact:output_type -> homeward.pickup.v1.RecordContactResponse
-	10, // 26: homeward.pickup.v1.CommunityPickupService.CompleteTask:output_type -> homeward.pickup.v1.CompleteTaskResponse
-	12, // 27: homeward.pickup.v1.CommunityPickupService.DecideProposal:output_type -> homeward.pickup.v1.DecideProposalResponse
-	14, // 28: homeward.pickup.v1.CommunityPickupService.AssignTeam:output_type -> homeward.pickup.v1.AssignTeamResponse
-	16, // 29: homeward.pickup.v1.CommunityPickupService.ResolveContact:output_type -> homeward.pickup.v1.ResolveContactResponse
-	22, // [22:30] is the sub-list for method output_type
-	14, // [14:22] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	19, // 0: homeward.pickup.v1.PreviewTaskRequest.spell:type_name -> homeward.discharge.v1.Spell
+	20, // 1: homeward.pickup.v1.PreviewTaskResponse.before:type_name -> homeward.pickup.v1.Task
+	20, // 2: homeward.pickup.v1.PreviewTaskResponse.after:type_name -> homeward.pickup.v1.Task
+	20, // 3: homeward.pickup.v1.GetTaskResponse.task:type_name -> homeward.pickup.v1.Task
+	21, // 4: homeward.pickup.v1.ListTasksRequest.progress:type_name -> homeward.pickup.v1.Progress
+	22, // 5: homeward.pickup.v1.ListTasksRequest.due_before:type_name -> google.protobuf.Timestamp
+	4,  // 6: homeward.pickup.v1.ListTasksResponse.tasks:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 7: homeward.pickup.v1.TakeTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	0,  // 8: homeward.pickup.v1.RecordContactRequest.method:type_name -> homeward.pickup.v1.ContactMethod
+	22, // 9: homeward.pickup.v1.RecordContactRequest.at:type_name -> google.protobuf.Timestamp
+	4,  // 10: homeward.pickup.v1.RecordContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	23, // 11: homeward.pickup.v1.CompleteTaskRequest.ending:type_name -> homeward.pickup.v1.Ending
+	22, // 12: homeward.pickup.v1.CompleteTaskRequest.at:type_name -> google.protobuf.Timestamp
+	4,  // 13: homeward.pickup.v1.CompleteTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 14: homeward.pickup.v1.DecideProposalResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 15: homeward.pickup.v1.AssignTeamResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 16: homeward.pickup.v1.ResolveContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	3,  // 17: homeward.pickup.v1.CommunityPickupService.GetTask:input_type -> homeward.pickup.v1.GetTaskRequest
+	5,  // 18: homeward.pickup.v1.CommunityPickupService.ListTasks:input_type -> homeward.pickup.v1.ListTasksRequest
+	7,  // 19: homeward.pickup.v1.CommunityPickupService.TakeTask:input_type -> homeward.pickup.v1.TakeTaskRequest
+	9,  // 20: homeward.pickup.v1.CommunityPickupService.RecordContact:input_type -> homeward.pickup.v1.RecordContactRequest
+	11, // 21: homeward.pickup.v1.CommunityPickupService.CompleteTask:input_type -> homeward.pickup.v1.CompleteTaskRequest
+	13, // 22: homeward.pickup.v1.CommunityPickupService.DecideProposal:input_type -> homeward.pickup.v1.DecideProposalRequest
+	15, // 23: homeward.pickup.v1.CommunityPickupService.AssignTeam:input_type -> homeward.pickup.v1.AssignTeamRequest
+	17, // 24: homeward.pickup.v1.CommunityPickupService.ResolveContact:input_type -> homeward.pickup.v1.ResolveContactRequest
+	1,  // 25: homeward.pickup.v1.CommunityPickupService.PreviewTask:input_type -> homeward.pickup.v1.PreviewTaskRequest
+	4,  // 26: homeward.pickup.v1.CommunityPickupService.GetTask:output_type -> homeward.pickup.v1.GetTaskResponse
+	6,  // 27: homeward.pickup.v1.CommunityPickupService.ListTasks:output_type -> homeward.pickup.v1.ListTasksResponse
+	8,  // 28: homeward.pickup.v1.CommunityPickupService.TakeTask:output_type -> homeward.pickup.v1.TakeTaskResponse
+	10, // 29: homeward.pickup.v1.CommunityPickupService.RecordContact:output_type -> homeward.pickup.v1.RecordContactResponse
+	12, // 30: homeward.pickup.v1.CommunityPickupService.CompleteTask:output_type -> homeward.pickup.v1.CompleteTaskResponse
+	14, // 31: homeward.pickup.v1.CommunityPickupService.DecideProposal:output_type -> homeward.pickup.v1.DecideProposalResponse
+	16, // 32: homeward.pickup.v1.CommunityPickupService.AssignTeam:output_type -> homeward.pickup.v1.AssignTeamResponse
+	18, // 33: homeward.pickup.v1.CommunityPickupService.ResolveContact:output_type -> homeward.pickup.v1.ResolveContactResponse
+	2,  // 34: homeward.pickup.v1.CommunityPickupService.PreviewTask:output_type -> homeward.pickup.v1.PreviewTaskResponse
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_homeward_pickup_v1_service_proto_init() }
@@ -1209,7 +1323,7 @@ func file_homeward_pickup_v1_service_proto_init() {
 		return
 	}
 	file_homeward_pickup_v1_task_proto_init()
-	file_homeward_pickup_v1_service_proto_msgTypes[0].OneofWrappers = []any{
+	file_homeward_pickup_v1_service_proto_msgTypes[2].OneofWrappers = []any{
 		(*GetTaskRequest_TaskId)(nil),
 		(*GetTaskRequest_SpellId)(nil),
 		(*GetTaskRequest_Reference)(nil),
@@ -1220,7 +1334,7 @@ func file_homeward_pickup_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_pickup_v1_service_proto_rawDesc), len(file_homeward_pickup_v1_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

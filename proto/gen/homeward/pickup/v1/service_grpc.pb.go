@@ -27,6 +27,7 @@ const (
 	CommunityPickupService_DecideProposal_FullMethodName = "/homeward.pickup.v1.CommunityPickupService/DecideProposal"
 	CommunityPickupService_AssignTeam_FullMethodName     = "/homeward.pickup.v1.CommunityPickupService/AssignTeam"
 	CommunityPickupService_ResolveContact_FullMethodName = "/homeward.pickup.v1.CommunityPickupService/ResolveContact"
+	CommunityPickupService_PreviewTask_FullMethodName    = "/homeward.pickup.v1.CommunityPickupService/PreviewTask"
 )
 
 // CommunityPickupServiceClient is the client API for CommunityPickupService service.
@@ -52,6 +53,8 @@ type CommunityPickupServiceClient interface {
 	AssignTeam(ctx context.Context, in *AssignTeamRequest, opts ...grpc.CallOption) (*AssignTeamResponse, error)
 	// ResolveContact is the hub's decision where facts about death contradict one another.
 	ResolveContact(ctx context.Context, in *ResolveContactRequest, opts ...grpc.CallOption) (*ResolveContactResponse, error)
+	// PreviewTask tells what the rules would decide about a spell if the hub published this state of it. It changes nothing.
+	PreviewTask(ctx context.Context, in *PreviewTaskRequest, opts ...grpc.CallOption) (*PreviewTaskResponse, error)
 }
 
 type communityPickupServiceClient struct {
@@ -142,6 +145,16 @@ func (c *communityPickupServiceClient) ResolveContact(ctx context.Context, in *R
 	return out, nil
 }
 
+func (c *communityPickupServiceClient) PreviewTask(ctx context.Context, in *PreviewTaskRequest, opts ...grpc.CallOption) (*PreviewTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewTaskResponse)
+	err := c.cc.Invoke(ctx, CommunityPickupService_PreviewTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CommunityPickupServiceServer is the server API for CommunityPickupService service.
 // All implementations must embed UnimplementedCommunityPickupServiceServer
 // for forward compatibility.
@@ -165,6 +178,8 @@ type CommunityPickupServiceServer interface {
 	AssignTeam(context.Context, *AssignTeamRequest) (*AssignTeamResponse, error)
 	// ResolveContact is the hub's decision where facts about death contradict one another.
 	ResolveContact(context.Context, *ResolveContactRequest) (*ResolveContactResponse, error)
+	// PreviewTask tells what the rules would decide about a spell if the hub published this state of it. It changes nothing.
+	PreviewTask(context.Context, *PreviewTaskRequest) (*PreviewTaskResponse, error)
 	mustEmbedUnimplementedCommunityPickupServiceServer()
 }
 
@@ -198,6 +213,9 @@ func (UnimplementedCommunityPickupServiceServer) AssignTeam(context.Context, *As
 }
 func (UnimplementedCommunityPickupServiceServer) ResolveContact(context.Context, *ResolveContactRequest) (*ResolveContactResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveContact not implemented")
+}
+func (UnimplementedCommunityPickupServiceServer) PreviewTask(context.Context, *PreviewTaskRequest) (*PreviewTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewTask not implemented")
 }
 func (UnimplementedCommunityPickupServiceServer) mustEmbedUnimplementedCommunityPickupServiceServer() {
 }
@@ -365,6 +383,24 @@ func _CommunityPickupService_ResolveContact_Handler(srv interface{}, ctx context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CommunityPickupService_PreviewTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommunityPickupServiceServer).PreviewTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CommunityPickupService_PreviewTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommunityPickupServiceServer).PreviewTask(ctx, req.(*PreviewTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CommunityPickupService_ServiceDesc is the grpc.ServiceDesc for CommunityPickupService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -403,6 +439,10 @@ var CommunityPickupService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResolveContact",
 			Handler:    _CommunityPickupService_ResolveContact_Handler,
+		},
+		{
+			MethodName: "PreviewTask",
+			Handler:    _CommunityPickupService_PreviewTask_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

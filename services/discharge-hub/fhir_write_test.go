@@ -3,6 +3,7 @@ package dischargehub
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,4 +224,34 @@ func TestDatabaseAwayIsAnsweredWith503AndNothingIsLost(t *testing.T) {
 	}
 	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "r1").want(t, 201)
 	h.spell(t, spellID("V1"))
+}
+
+func TestRequestsAtOneTime(t *testing.T) {
+	h, e := startFHIR(t)
+	at := func(send func(i int) answer) map[int]int {
+		var statuses [8]int
+		var all sync.WaitGroup
+		for i := range statuses {
+			all.Go(func() { statuses[i] = send(i).status })
+		}
+		all.Wait()
+		count := map[int]int{}
+		for _, s := range statuses {
+			count[s]++
+		}
+		return count
+	}
+	stay := aStay("in-progress", "V1")
+	if got := at(func(int) answer { return e.send(t, "POST", "/fhir/Encounter", stay, "X-Request-ID", "same") }); got[201] != 8 {
+		t.Errorf("the same request: %v", got)
+	}
+	if got := at(func(int) answer { return e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V2")) }); got[201] != 1 || got[409] != 7 {
+		t.Errorf("the same resource: %v", got)
+	}
+	if got := at(func(int) answer { return e.send(t, "PUT", "/fhir/Encounter"+where("V1"), stay, "If-Match", `W/"1"`) }); got[200] != 1 || got[412] != 7 {
+		t.Errorf("the same version: %v", got)
+	}
+	if n := h.count(t, `SELECT count(*) FROM inbound`); n != 3 {
+		t.Errorf("%d messages are stored", n)
+	}
 }

@@ -84,8 +84,8 @@ type feedFile struct {
 	TimeZone    string   `json:"time_zone"`
 	Mode        Mode     `json:"mode"`
 	// For the fhir door: the systems of Encounter.identifier and Patient.identifier.
-	VisitSystem   string `json:"visit_system"`
-	PatientSystem string `json:"patient_system"`
+	VisitSystem   string `json:"visit_system,omitempty"`
+	PatientSystem string `json:"patient_system,omitempty"`
 	doorFile
 	Mapping struct {
 		Version          string            `json:"version"`

@@ -4,7 +4,8 @@ import "encoding/json"
 
 // File writes the feed as the file that ParseFeed reads.
 func (f Feed) File() ([]byte, error) {
-	out := feedFile{Key: f.Key, Door: f.Door, Application: f.Application, Facilities: f.Facilities, Provider: f.Provider, Scope: f.Scope, Mode: f.Mode}
+	out := feedFile{Key: f.Key, Door: f.Door, Application: f.Application, Facilities: f.Facilities, Provider: f.Provider, Scope: f.Scope, Mode: f.Mode,
+		VisitSystem: f.VisitSystem, PatientSystem: f.PatientSystem}
 	if f.Zone != nil {
 		out.TimeZone = f.Zone.String()
 	}

@@ -55,7 +55,7 @@ func ExpectWith(messages []Told, care map[string]Care) []Expected {
 	}
 	var all []Expected
 	for _, id := range slices.Sorted(maps.Keys(spells)) {
-		e := expect(spells[id], care[id])
+		e := expect(spells[id], newsOf(messages), care[id])
 		// One stay under two keys: both tasks stay, the spell with the greater id is the hub's to look at.
 		for _, m := range spells[id] {
 			if key := m.stayKey(); key != "" && firstOf[key] != id {
@@ -69,9 +69,18 @@ func ExpectWith(messages []Told, care map[string]Care) []Expected {
 	return all
 }
 
-// inOrder leaves out what has no effect and copies, and sorts by when the hospital recorded it; then by control id, 9 before 10.
+// inOrder are the messages about spells, sorted.
 func inOrder(messages []Told) []Told {
-	order := slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return m.SpellID == "" })
+	return sorted(slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return m.SpellID == "" }))
+}
+
+// newsOf are the messages about people, whatever their spells.
+func newsOf(messages []Told) []Told {
+	return sorted(slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return !m.ofPerson() }))
+}
+
+// sorted leaves out copies, and sorts by when the hospital recorded it; then by control id, 9 before 10.
+func sorted(order []Told) []Told {
 	digest := func(m Told) []byte { d := m.digest(); return d[:] }
 	slices.SortFunc(order, func(a, b Told) int {
 		return cmp.Or(a.Recorded.Compare(b.Recorded), cmp.Compare(len(a.ControlID), len(b.ControlID)), cmp.Compare(a.ControlID, b.ControlID),
@@ -80,8 +89,8 @@ func inOrder(messages []Told) []Told {
 	return slices.CompactFunc(order, func(a, b Told) bool { return bytes.Equal(digest(a), digest(b)) })
 }
 
-// expect says what must become of one spell, from its messages in order.
-func expect(messages []Told, care Care) Expected {
+// expect says what must become of one spell, from its messages in order and from what is told of people.
+func expect(messages, news []Told, care Care) Expected {
 	e := Expected{SpellID: messages[0].SpellID, TaskID: TaskID(messages[0].SpellID), Contact: "allowed"}
 	e.Exceptions = wrongTimes(messages)
 	// A visit number that is used again stays the first person's.
@@ -92,7 +101,8 @@ func expect(messages []Told, care Care) Expected {
 	c := follow(own)
 	e.Exceptions = append(e.Exceptions, c.exceptions()...)
 
-	died, unclear := death(own, c.holds)
+	all := withNews(own, news)
+	died, unclear := death(all, c.holds)
 	switch {
 	case died:
 		e.Contact = "stopped"
@@ -110,7 +120,7 @@ func expect(messages []Told, care Care) Expected {
 	}
 	e.Status, e.Discharge, e.DischargedAt = "discharged", c.number, c.holds.moment().UTC()
 	e.DischargedOn = dateOf(e.DischargedAt)
-	e.decide(own, *c.holds, died, care)
+	e.decide(all, *c.holds, died, care)
 	return e
 }
 
@@ -198,6 +208,17 @@ func ofFirstPerson(messages []Told) []Told {
 	})
 }
 
+// withNews adds what is told of the spell's person under the numbers that the spell's messages give.
+func withNews(own, news []Told) []Told {
+	all := slices.Clone(own)
+	for _, n := range news {
+		if slices.ContainsFunc(own, func(m Told) bool { return m.Patient == n.Patient && feeds[m.Feed].provider == feeds[n.Feed].provider }) {
+			all = append(all, n)
+		}
+	}
+	return sorted(all)
+}
+
 // person is what is known of somebody at the discharge, as told last.
 type person struct {
 	born, postcode, practice string
@@ -206,20 +227,32 @@ type person struct {
 
 func personAt(own []Told, left leaving) (p person) {
 	everybody, pathway := false, ""
+	home, registered := false, false // told of
 	for _, m := range own {
+		p.born = last(p.born, m.Born)
+		if m.ofPerson() { // it is true from when it was recorded; of what nobody told before, it is the best that is known
+			if before := !m.Recorded.After(left.moment()); m.Postcode != "" && (before || !home) {
+				p.postcode, home = last(p.postcode, m.Postcode), true
+			}
+			if before := !m.Recorded.After(left.moment()); m.Practice != "" && (before || !registered) {
+				p.practice, registered = last(p.practice, m.Practice), true
+			}
+			continue
+		}
 		switch feeds[m.Feed].scope {
 		case "social-care":
 			p.socialCare = true
 		case "whole-hospital":
 			everybody = true
 		}
-		p.born, pathway = last(p.born, m.Born), last(pathway, m.Pathway)
+		pathway = last(pathway, m.Pathway)
 		p.involved = p.involved || len(m.Involved) > 0
 		// A home or practice that an update tells as taking effect after the discharge is news, and moves nobody's task.
 		if m.Kind == "A08" && m.Effective.After(left.moment()) {
 			continue
 		}
-		p.postcode = last(p.postcode, m.Postcode)
+		p.postcode, home = last(p.postcode, m.Postcode), home || m.Postcode != ""
+		registered = registered || m.Practice != "" && m.Practice != "V81999"
 		switch m.Practice {
 		case "V81997": // no registered practice
 			p.practice = ""

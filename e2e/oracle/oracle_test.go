@@ -33,6 +33,13 @@ func ada(kind, recorded string, say func(*Told)) Told {
 	return m
 }
 
+// ofAda is told of her and not of her stay.
+func ofAda(recorded string, say func(*Told)) Told {
+	m := ada("A31", recorded, func(m *Told) { m.Visit, m.Postcode, m.Practice = "", "", ""; say(m) })
+	m.SpellID = ""
+	return m
+}
+
 // home is that she went home on 2 September 2026, a Wednesday.
 func home(m *Told) { m.Left, m.Method, m.Destination = at("2026-09-02 14:25"), "1", "19" }
 
@@ -53,39 +60,43 @@ func TestExamplesOfTheGuidance(t *testing.T) {
 		messages []Told
 		want     string // outcome, reason, team, due on, priority, contact, number of the discharge, exceptions; what is empty is left out
 	}{
-		"home":                      {[]Told{left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"not yet":                   {[]Told{ada("A01", "2026-08-25 09:20", nil)}, "in-hospital in-hospital allowed 0"},
-		"never was":                 {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A11", "2026-08-25 10:00", nil)}, "not-due voided allowed 0"},
-		"cancelled":                 {[]Told{left(), ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0"},
-		"cancelled, at one minute":  {[]Told{ada("A13", "2026-09-02 14:30", nil), left()}, "in-hospital in-hospital allowed 0"},
-		"cancelled, then again":     {[]Told{left(), ada("A13", "2026-09-02 15:00", nil), ada("A03", "2026-09-09 15:00", func(m *Told) { home(m); m.Left = at("2026-09-09 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-21 standard allowed 2"},
-		"corrected by a second A03": {[]Told{left(), ada("A03", "2026-09-03 09:00", func(m *Told) { home(m); m.Left = at("2026-09-01 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-13 standard allowed 1"},
-		"a cancel of nothing":       {[]Told{ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0 cancel-without-discharge"},
-		"before midnight in UTC":    {[]Told{left(func(m *Told) { m.Left = at("2026-09-02 00:30") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"against advice":            {[]Told{left(func(m *Told) { m.Method = "6" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 high allowed 1"},
-		"died by method":            {[]Told{left(func(m *Told) { m.Method = "4" })}, "not-due died stopped 1"},
-		"died, and denied":          {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
-		"died, and taken back":      {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left }), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Dead, m.NotDied = "N", true })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"dead in words":             {[]Told{left(func(m *Told) { m.Destination, m.DeadWords = "", "Dead" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
-		"seventeen":                 {[]Told{left(func(m *Told) { m.Born = "2008-09-03" })}, "pick-up-due under-18 HUB 2026-10-14 standard allowed 1"},
-		"eighteen today":            {[]Told{left(func(m *Told) { m.Born = "2008-09-02" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"another hospital":          {[]Told{left(func(m *Told) { m.Destination = "51" })}, "in-another-hospital other-hospital HUB standard allowed 1"},
-		"from elsewhere":            {[]Told{left(elsewhere)}, "pick-up-due out-of-area-involved HUB 2026-10-14 standard allowed 1"},
-		"from elsewhere, unknown":   {[]Told{left(elsewhere, everybody)}, "not-due appears-out-of-area allowed 1"},
-		"home and practice differ":  {[]Told{left(func(m *Told) { m.Postcode = "SS14 1QQ" })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
-		"no fixed abode":            {[]Told{left(func(m *Told) { m.Postcode = noFixedAbode })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
-		"practice closed":           {[]Told{left(func(m *Told) { m.Practice = "F81644" })}, "pick-up-due social-care-feed CLS-SLH 2026-10-14 standard allowed 1"},
-		"no practice":               {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM16 4QQ" })}, "pick-up-due social-care-feed CLS-TC 2026-10-14 standard allowed 1"},
-		"no practice, two teams":    {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM20 3QQ" })}, "pick-up-due social-care-feed HUB 2026-10-14 standard allowed 1"},
-		"practice corrected":        {[]Told{left(), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
-		"practice changed since":    {[]Told{left(), ada("A08", "2026-09-13 09:00", func(m *Told) { m.Practice, m.Effective = "F81010", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"nobody involved":           {[]Told{left(everybody)}, "not-due no-social-care-involvement-known allowed 1"},
-		"pathway 0":                 {[]Told{left(everybody, func(m *Told) { m.Pathway = "0" })}, "not-due no-social-care-involvement-known allowed 1"},
-		"pathway 1":                 {[]Told{left(everybody, func(m *Told) { m.Pathway = "1" })}, "pick-up-due involved CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"a mistyped year":           {[]Told{left(func(m *Told) { m.Left = at("2027-09-02 14:25") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 discharge-in-the-future"},
-		"somebody else's number":    {[]Told{left(), ada("A03", "2026-09-05 09:00", func(m *Told) { home(m); m.Person, m.Left = "bob", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 visit-number-reused"},
-		"the same twice":            {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"a test":                    {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"home":                              {[]Told{left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"died, as the person's record says": {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead = "Y" })}, "not-due died stopped 1"},
+		"the record of somebody else":       {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead, m.Patient = "Y", "P2" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another practice since":            {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another practice before":           {[]Told{left(func(m *Told) { m.Practice = "" }), ofAda("2026-09-01 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"not yet":                           {[]Told{ada("A01", "2026-08-25 09:20", nil)}, "in-hospital in-hospital allowed 0"},
+		"never was":                         {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A11", "2026-08-25 10:00", nil)}, "not-due voided allowed 0"},
+		"cancelled":                         {[]Told{left(), ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0"},
+		"cancelled, at one minute":          {[]Told{ada("A13", "2026-09-02 14:30", nil), left()}, "in-hospital in-hospital allowed 0"},
+		"cancelled, then again":             {[]Told{left(), ada("A13", "2026-09-02 15:00", nil), ada("A03", "2026-09-09 15:00", func(m *Told) { home(m); m.Left = at("2026-09-09 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-21 standard allowed 2"},
+		"corrected by a second A03":         {[]Told{left(), ada("A03", "2026-09-03 09:00", func(m *Told) { home(m); m.Left = at("2026-09-01 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-13 standard allowed 1"},
+		"a cancel of nothing":               {[]Told{ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0 cancel-without-discharge"},
+		"before midnight in UTC":            {[]Told{left(func(m *Told) { m.Left = at("2026-09-02 00:30") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"against advice":                    {[]Told{left(func(m *Told) { m.Method = "6" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 high allowed 1"},
+		"died by method":                    {[]Told{left(func(m *Told) { m.Method = "4" })}, "not-due died stopped 1"},
+		"died, and denied":                  {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
+		"died, and taken back":              {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left }), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Dead, m.NotDied = "N", true })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"dead in words":                     {[]Told{left(func(m *Told) { m.Destination, m.DeadWords = "", "Dead" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
+		"seventeen":                         {[]Told{left(func(m *Told) { m.Born = "2008-09-03" })}, "pick-up-due under-18 HUB 2026-10-14 standard allowed 1"},
+		"eighteen today":                    {[]Told{left(func(m *Told) { m.Born = "2008-09-02" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another hospital":                  {[]Told{left(func(m *Told) { m.Destination = "51" })}, "in-another-hospital other-hospital HUB standard allowed 1"},
+		"from elsewhere":                    {[]Told{left(elsewhere)}, "pick-up-due out-of-area-involved HUB 2026-10-14 standard allowed 1"},
+		"from elsewhere, unknown":           {[]Told{left(elsewhere, everybody)}, "not-due appears-out-of-area allowed 1"},
+		"home and practice differ":          {[]Told{left(func(m *Told) { m.Postcode = "SS14 1QQ" })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
+		"no fixed abode":                    {[]Told{left(func(m *Told) { m.Postcode = noFixedAbode })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
+		"practice closed":                   {[]Told{left(func(m *Told) { m.Practice = "F81644" })}, "pick-up-due social-care-feed CLS-SLH 2026-10-14 standard allowed 1"},
+		"no practice":                       {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM16 4QQ" })}, "pick-up-due social-care-feed CLS-TC 2026-10-14 standard allowed 1"},
+		"no practice, two teams":            {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM20 3QQ" })}, "pick-up-due social-care-feed HUB 2026-10-14 standard allowed 1"},
+		"practice corrected":                {[]Told{left(), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"practice changed since":            {[]Told{left(), ada("A08", "2026-09-13 09:00", func(m *Told) { m.Practice, m.Effective = "F81010", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"nobody involved":                   {[]Told{left(everybody)}, "not-due no-social-care-involvement-known allowed 1"},
+		"pathway 0":                         {[]Told{left(everybody, func(m *Told) { m.Pathway = "0" })}, "not-due no-social-care-involvement-known allowed 1"},
+		"pathway 1":                         {[]Told{left(everybody, func(m *Told) { m.Pathway = "1" })}, "pick-up-due involved CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a mistyped year":                   {[]Told{left(func(m *Told) { m.Left = at("2027-09-02 14:25") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 discharge-in-the-future"},
+		"somebody else's number":            {[]Told{left(), ada("A03", "2026-09-05 09:00", func(m *Told) { home(m); m.Person, m.Left = "bob", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 visit-number-reused"},
+		"the same twice":                    {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a test":                            {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := Expect(c.messages)[0]

@@ -83,7 +83,7 @@ func (s *story) sendAs(id, kind string, say func(*Says)) {
 		say(&m.Says)
 	}
 	m.SpellID = SpellID(feeds[m.Feed].provider, m.Visit, m.Patient, m.Admitted)
-	if m.Test || kind == "A31" {
+	if m.Test || kind == "A31" || kind == "A60" {
 		m.SpellID = ""
 	}
 	m.Fields = s.fields(m)

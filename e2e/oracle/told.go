@@ -21,14 +21,15 @@ type Told struct {
 	Event  *dischargev1.RecordEventRequest
 	// Recorded is when the hospital recorded it; it alone orders messages.
 	Recorded time.Time
-	// SpellID is the spell that it is about; empty for what must have no effect: a test message, or a trigger that nobody handles.
+	// SpellID is the spell that it is about; empty for what is about a person, and for what must have no effect: a test message, or a trigger
+	// that nobody handles.
 	SpellID string
 	Says
 }
 
 // Says is what a message means. Empty fields say nothing; hospital.Null takes back what was said before.
 type Says struct {
-	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13
+	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13; of a person A31
 	Person string // whom it is really about; empty where the message does not tell
 
 	Visit, Patient  string // PV1-19, the provider's patient number
@@ -71,6 +72,9 @@ func SpellID(provider, visit, patient string, admitted time.Time) string {
 func TaskID(spellID string) string {
 	return uuid.NewSHA1(uuid.MustParse(spellID), []byte("task")).String()
 }
+
+// ofPerson says whether it is about a person, and so about all that person's spells.
+func (m Told) ofPerson() bool { return m.Kind == "A31" && !m.Test }
 
 // stayKey is the same for all messages about one person's stay, whatever key they carry; empty where they don't tell it.
 func (m Told) stayKey() string {

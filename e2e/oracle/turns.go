@@ -185,7 +185,15 @@ func (s *story) turns() []func() {
 		},
 		func() { s.turn("admission cancelled"); s.send("A11", nil) },
 		func() { s.turn("test message"); s.send("A13", func(m *Says) { m.Test = true }) },
-		func() { s.turn("trigger that nobody handles"); s.send("A31", func(m *Says) { m.Dead = "Y" }) },
+		func() { s.turn("trigger that nobody handles"); s.send("A60", func(m *Says) { m.Dead = "Y" }) },
+		func() {
+			s.turn("told of the person apart from the stay")
+			s.send("A31", func(m *Says) {
+				if m.Practice = "F81010"; s.chance(3) {
+					m.Dead = "Y"
+				}
+			})
+		},
 		func() {
 			s.turn("control id reused")
 			s.sendAs(fmt.Sprintf("%s-%d", s.Key, s.ids), "A08", func(m *Says) { m.Method = "1" })

@@ -3,7 +3,7 @@ package discharge
 // readMerge reads whose number MRG-1 takes away, and of a visit which number it had before (MRG-5).
 func (r *reader) readMerge() {
 	mrg := r.m.Segment("MRG")
-	if r.fact.Kind.Merges() || r.fact.Kind == KindMoveVisit {
+	if r.fact.Kind.Merges() || r.fact.Kind.movesVisit() {
 		_, r.fact.PriorNumber = r.numbersIn(mrg.Field(1))
 	}
 	r.priorVisit = told(mrg.Field(5, 1)).Value
@@ -12,6 +12,10 @@ func (r *reader) readMerge() {
 // finish checks the fact as a whole and decides whether it can be used.
 func (r *reader) finish(processing string) Reading {
 	f := &r.fact
+	var old []Fact
+	if f.Kind == KindMergeAccount || f.Kind.renumbersVisit() {
+		old = r.oldVisit(KindMergeVisit)
+	}
 	if f.Kind == KindMergeAccount && (f.PriorNumber == "" || f.PriorNumber == f.PatientNumber) {
 		f.Kind = KindUpdatePerson // only the account is merged, which means nothing here
 	}
@@ -23,7 +27,13 @@ func (r *reader) finish(processing string) Reading {
 	switch {
 	case f.Kind.OfPerson():
 		out = r.finishPerson()
-	case f.Kind == KindMoveVisit, f.Kind == KindToOutpatient:
+		out.Also = append(out.Also, old...)
+	case f.Kind.renumbersVisit():
+		if len(old) == 0 {
+			return Reading{Fact: *f, NotHandled: "ADT^" + string(f.Kind) + " without two visit numbers"}
+		}
+		*f = old[0] // nothing is told of the new number
+	case f.Kind.movesVisit(), f.Kind == KindToOutpatient:
 		out.Also = r.finishMovedVisit()
 	}
 	if f.Kind == KindDischarge || f.Kind == KindUpdate {
@@ -92,24 +102,31 @@ func (r *reader) finishPerson() Reading {
 	return Reading{}
 }
 
+// oldVisit is what is told of a visit under the number that it had before, where it has another one.
+func (r *reader) oldVisit(kind Kind) []Fact {
+	prior, f := r.priorVisit, &r.fact
+	if prior == "" || f.VisitNumber == "" || prior == f.VisitNumber {
+		return nil
+	}
+	old := *f
+	old.Kind, old.Flags = kind, append([]string(nil), f.Flags...)
+	old.VisitNumber, old.SpellID = prior, SpellID(f.Provider, prior, "", f.AdmittedAt.Value.At)
+	old.flag(VisitNumberChanged)
+	return []Fact{old}
+}
+
 // finishMovedVisit sees to a visit that has another number than before: the spell keeps the number that it had. The person of a moved visit
 // (A45) is told to the spell of the old number, and the same to the new number's. A stay that became an outpatient's visit (A07) is the
 // old number's.
 func (r *reader) finishMovedVisit() []Fact {
-	prior, f := r.priorVisit, &r.fact
-	if prior == "" || prior == f.VisitNumber {
+	f := &r.fact
+	if f.VisitNumber == "" && r.priorVisit != "" { // MRG-5 alone names the visit
+		f.VisitNumber, f.SpellID = r.priorVisit, SpellID(f.Provider, r.priorVisit, "", f.AdmittedAt.Value.At)
 		return nil
 	}
-	old := *f
-	old.Flags = append([]string(nil), f.Flags...)
-	old.VisitNumber, old.SpellID = prior, SpellID(f.Provider, prior, "", f.AdmittedAt.Value.At)
-	if f.VisitNumber == "" { // MRG-5 alone names the visit
-		*f = old
-		return nil
-	}
-	old.flag(VisitNumberChanged)
-	if f.Kind == KindToOutpatient {
+	old := r.oldVisit(f.Kind)
+	if len(old) > 0 && f.Kind == KindToOutpatient {
 		f.Kind = KindRegister
 	}
-	return []Fact{old}
+	return old
 }

@@ -51,8 +51,8 @@ func Fold(facts []Fact) State {
 			flags = append(flags, DischargeBeforeStay)
 		}
 	}
-	if !slices.ContainsFunc(own, func(f *Fact) bool { return f.Kind != KindMoveVisit }) {
-		spell.Status = NotAdmitted // whose visit it is says nothing of where the person is
+	if !slices.ContainsFunc(own, func(f *Fact) bool { return !f.Kind.movesVisit() && !f.Kind.renumbersVisit() }) {
+		spell.Status = NotAdmitted // whose visit it is, and by what number, says nothing of where the person is
 	}
 	if spell.Status == InHospital && stay.expected.HasValue() {
 		spell.ExpectedDischargeOn = stay.expected.Value.Date()
@@ -70,6 +70,7 @@ func Fold(facts []Fact) State {
 	}
 	flags = append(flags, person...)
 	renumbered := slices.ContainsFunc(own, func(f *Fact) bool { return slices.Contains(f.Flags, VisitNumberChanged) })
+	erased := stay.open && newest.Kind == KindDeleteVisit
 	deleted := !stay.voided && isDeleted(order)
 	for _, raised := range []struct {
 		flag string
@@ -82,6 +83,7 @@ func Fold(facts []Fact) State {
 		{FlagOnLeave, stay.away},
 		{BecameOutpatient, stay.became},
 		{VisitNumberChanged, renumbered},
+		{VisitDeleted, erased},
 		{PersonDeleted, deleted},
 		{FlagControlIDReused, controlIDReused(all)},
 		{FlagIndicatorDisagrees, spell.Death == DeathDied && deathFacts.Indicator.HasValue() && !deathFacts.Indicator.Value},
@@ -108,7 +110,7 @@ func Fold(facts []Fact) State {
 		stands  bool
 	}{
 		{contradictoryDeath, spell.Death == DeathContradictory}, {timeWithoutDischarge, stay.stray}, {cancelWithoutDischarge, stay.cancelled},
-		{secondStay, stay.second}, {becameOutpatient, stay.became}, {visitNumberChanged, renumbered}, {personDeleted, deleted},
+		{secondStay, stay.second}, {becameOutpatient, stay.became}, {visitNumberChanged, renumbered}, {visitDeleted, erased}, {personDeleted, deleted},
 	} {
 		if found.stands {
 			state.Problems = append(state.Problems, found.problem)

@@ -63,9 +63,7 @@ func groupsOf(kind Kind, m *hl7.Message) []*hl7.Message {
 	switch {
 	case kind == KindSwapBeds:
 		return m.Groups("PID")
-	case kind == KindMoveVisit:
-		return m.Groups("MRG")
-	case kind.Merges():
+	case kind.Merges(), kind.movesVisit(), kind.renumbersVisit():
 		var groups []*hl7.Message
 		for _, person := range m.Groups("PID") {
 			groups = append(groups, person.Groups("MRG")...)

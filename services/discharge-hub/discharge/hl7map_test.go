@@ -93,7 +93,7 @@ func kinds(problems []Problem) []string {
 }
 
 func TestOtherMessagesAreNamedAndNoProblem(t *testing.T) {
-	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A42": "ADT^A42", "ORU^R01": "ORU^R01", "ADT^revoke-merge": "ADT^revoke-merge", "MFN^M02": "MFN^M02"} {
+	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A60": "ADT^A60", "ORU^R01": "ORU^R01", "ADT^revoke-merge": "ADT^revoke-merge", "MFN^M02": "MFN^M02"} {
 		r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", what))
 		if r.NotHandled != want || r.Usable || len(r.Problems) > 0 {
 			t.Errorf("%s: %+v", what, r)

@@ -24,11 +24,15 @@ const (
 	KindSwapBeds        Kind = "A17"
 	KindLeave           Kind = "A21"
 	KindReturn          Kind = "A22"
+	KindDeleteVisit     Kind = "A23"
 	KindCancelPlan      Kind = "A25" // of a discharge: cancels A16
 	KindCancelPlanMove  Kind = "A26" // of a transfer: cancels A15
 	KindCancelPlanAdmit Kind = "A27" // cancels A14
 	KindCancelExpect    Kind = "A38"
+	KindMergeVisit      Kind = "A42" // the visit goes on under another number
+	KindMoveAccount     Kind = "A44" // as A45, where it names a visit
 	KindMoveVisit       Kind = "A45" // the visit is another person's
+	KindRenumberVisit   Kind = "A50" // as A42
 	KindCancelLeave     Kind = "A52"
 	KindCancelReturn    Kind = "A53"
 )
@@ -50,7 +54,8 @@ const (
 var spellKinds = []Kind{
 	KindAdmit, KindTransfer, KindDischarge, KindRegister, KindExpect, KindToInpatient, KindToOutpatient, KindUpdate, KindCancelAdmit,
 	KindCancelTransfer, KindCancelDischarge, KindPlanAdmit, KindPlanTransfer, KindPlanDischarge, KindSwapBeds, KindLeave, KindReturn,
-	KindCancelPlan, KindCancelPlanMove, KindCancelPlanAdmit, KindCancelExpect, KindMoveVisit, KindCancelLeave, KindCancelReturn,
+	KindDeleteVisit, KindCancelPlan, KindCancelPlanMove, KindCancelPlanAdmit, KindCancelExpect, KindMergeVisit, KindMoveAccount,
+	KindMoveVisit, KindRenumberVisit, KindCancelLeave, KindCancelReturn,
 }
 
 var mergeKinds = []Kind{KindMergePatient, KindMergeID, KindMergeAccount, KindMergeBoth, KindMerge, KindChangeNumber}
@@ -67,6 +72,12 @@ func (k Kind) OfPerson() bool {
 // Merges tells whether two patient numbers are said to be one person's.
 func (k Kind) Merges() bool { return slices.Contains(mergeKinds, k) }
 
+// movesVisit tells whether a visit is said to be another person's.
+func (k Kind) movesVisit() bool { return k == KindMoveVisit || k == KindMoveAccount }
+
+// renumbersVisit tells whether a visit is said to go on under another number.
+func (k Kind) renumbersVisit() bool { return k == KindMergeVisit || k == KindRenumberVisit }
+
 // known tells whether the fold understands the kind.
 func (k Kind) known() bool { return slices.Contains(spellKinds, k) || k.OfPerson() }
 
@@ -82,7 +93,7 @@ func (k Kind) mayLackSpell() bool {
 // tellsWhere tells whether PV1-3 is where the person is then. In plans, in cancels of plans and in A45 senders put other places too.
 func (k Kind) tellsWhere() bool {
 	switch k {
-	case KindPlanTransfer, KindPlanDischarge, KindCancelPlan, KindCancelPlanMove, KindMoveVisit:
+	case KindPlanTransfer, KindPlanDischarge, KindCancelPlan, KindCancelPlanMove, KindMergeVisit, KindMoveAccount, KindMoveVisit, KindRenumberVisit:
 		return false
 	}
 	return true

@@ -59,6 +59,10 @@ func (h Held) Meanwhile() (Spell, bool) {
 
 // Complete reports whether the facts of a spell reach as far as the snapshot that was taken over. What the hospital recorded before may
 // still be missing; that the hospital has sent everything again is the operator's word.
+//
+// Any fact reaches that far, also one about somebody else who has the same visit number: when the snapshot was made, that may have been the
+// person's.
 func (h Held) Complete() bool {
-	return len(h.Before)+len(h.Since) > 0 && !Fold(slices.Concat(h.Before, h.Since)).Recorded.Before(h.Recorded)
+	reaches := func(f Fact) bool { return !f.Recorded.Before(h.Recorded) }
+	return slices.ContainsFunc(h.Before, reaches) || slices.ContainsFunc(h.Since, reaches)
 }

@@ -218,6 +218,10 @@ func TestAVisitIsMovedToAnotherPerson(t *testing.T) {
 			}
 		})
 	}
+	state := foldedInAnyOrder(t, admitted, moved("5", day+"09", "7777", "1234567", "MSH-9", "ADT^A44", "PV1-19", ""), left)
+	if state.Person.GivenName != "Grace" || state.Spell.Status != Discharged || len(state.Problems) > 0 {
+		t.Errorf("moved by an A44: %+v", state)
+	}
 	if s := folded(t, moved("5", day+"09", "7777", "1234567")).Spell; s.Status != NotAdmitted {
 		t.Errorf("a visit of which nothing else is known is %s", s.Status)
 	}
@@ -225,13 +229,37 @@ func TestAVisitIsMovedToAnotherPerson(t *testing.T) {
 
 func TestSeveralVisitsAreMovedByOneMessage(t *testing.T) {
 	r := reading(t, []byte("MSH|^~\\&|MSEPAS|RAJ|HUB|THURROCK|"+day+"09||ADT^A45|M|P|2.4\rEVN|A45|"+day+"09\r"+
-		"PID|||7777^^^RAJ^PI||TESTER^Grace\rMRG|1111^^^RAJ^PI||||V1\rPV1|||||||||||||||||||V1\rMRG|1111^^^RAJ^PI||||V2\rPV1|||||||||||||||||||V9\rMRG|1111^^^RAJ^PI||||V3\rPV1||I\r"))
+		"PID|||7777^^^RAJ^PI||TESTER^Grace\rMRG|1111^^^RAJ^PI||||V1\rPV1|||||||||||||||||||V1\rMRG|1111^^^RAJ^PI||||V2\rPV1|||||||||||||||||||V9\r"+
+		"PID|||8888^^^RAJ^PI\rPD1\rMRG|1111^^^RAJ^PI||||V3\rPV1||I\r"))
 	var got []string
 	for _, f := range append([]Fact{r.Fact}, r.Also...) {
 		got = append(got, fmt.Sprint(f.VisitNumber, f.PatientNumber, f.PriorNumber, f.Flags))
 	}
-	if want := []string{"V177771111[]", "V977771111[]", "V277771111[visit-number-changed]", "V377771111[]"}; !slices.Equal(got, want) {
+	if want := []string{"V177771111[]", "V977771111[]", "V277771111[visit-number-changed]", "V388881111[]"}; !slices.Equal(got, want) {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestAVisitThatGoesOnUnderAnotherNumberIsFollowedUp(t *testing.T) {
+	admitted := adt("A01", "1", "20260825092000")
+	for _, kind := range []string{"A35", "A42", "A44", "A45", "A50"} {
+		r := reading(t, adt(kind, "2", day+"1000", "PV1-19", "SPELL0002", "MRG-1", "1234567^^^RAJ^PI", "MRG-5", "SPELL0001"))
+		if !r.Usable {
+			t.Fatalf("%s: %+v", kind, r)
+		}
+		old := r.Fact
+		if len(r.Also) > 0 {
+			old = r.Also[0]
+		}
+		state := Fold(append(facts(t, admitted), old))
+		if old.VisitNumber != "SPELL0001" || state.Spell.Status != InHospital || !slices.Equal(kinds(state.Problems), []string{VisitNumberChanged}) {
+			t.Errorf("%s: visit %s, %s, problems %v", kind, old.VisitNumber, state.Spell.Status, kinds(state.Problems))
+		}
+	}
+	for _, kind := range []string{"A42", "A50"} {
+		if r := reading(t, adt(kind, "2", day+"1000", "MRG-5", "SPELL0001")); r.Usable || r.NotHandled == "" {
+			t.Errorf("%s of one number: %+v", kind, r)
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ func movedVisits(order []*Fact, m merged) []*Fact {
 	last := -1
 	named := map[string]bool{}
 	for i, f := range order {
-		if f.Kind == KindMoveVisit {
+		if f.Kind.movesVisit() {
 			last = i
 			named[m.one(f.PatientNumber)], named[m.one(f.PriorNumber)] = true, true
 		}

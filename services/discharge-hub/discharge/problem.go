@@ -22,6 +22,7 @@ const (
 	NoPatientNumber      = "no-patient-number"
 	BecameOutpatient     = "became-outpatient-without-discharge"
 	VisitNumberChanged   = "visit-number-changed"
+	VisitDeleted         = "visit-deleted"
 	PersonDeleted        = "person-deleted"
 )
 
@@ -72,6 +73,8 @@ var (
 		"Ask the ward whether the person has left; if so, record the discharge by hand"}
 	visitNumberChanged = Problem{VisitNumberChanged, "MRG-5", "the hospital gave this visit another number (PV1-19); what comes under that is another spell here",
 		"See that a discharge under the new number is followed up as this one's, and record there what is known here: referral, pathway, package"}
+	visitDeleted = Problem{VisitDeleted, "EVN-1", "the hospital deleted its record of this visit (A23) and has told nothing of it since",
+		"Ask the ward whether the person is or was there; if not, record the cancelled admission by hand, if so, ask the sender under which number"}
 	personDeleted = Problem{PersonDeleted, "PID-3", "the hospital deleted the person's record (A29) and has told nothing of the person since",
 		"Ask the hospital under which number the person is kept, and for the merge (A40); the handover goes on as it is"}
 )
@@ -84,7 +87,7 @@ var FactsMissing = Problem{"facts-missing-after-restore", "database", "it was re
 // kinds is settled when the fold does not tell it any more. VisitNumberReused is told of each message that is left out.
 func SpellProblems() []string {
 	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge, BecameOutpatient,
-		VisitNumberChanged, PersonDeleted, VisitNumberReused}
+		VisitNumberChanged, VisitDeleted, PersonDeleted, VisitNumberReused}
 }
 
 // String is the detail of an exception.

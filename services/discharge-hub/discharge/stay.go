@@ -131,7 +131,7 @@ func (s *stay) apply(f *Fact) {
 		if !s.open {
 			s.voided, s.visiting = false, true
 		}
-	case KindCancelExpect, KindCancelPlanAdmit:
+	case KindCancelExpect, KindCancelPlanAdmit, KindDeleteVisit:
 		s.voided = s.voided || !s.open
 	case KindToOutpatient:
 		s.open = s.open || !s.voided

@@ -81,6 +81,9 @@ func TestTriggers(t *testing.T) {
 		"a leave after the discharge":   {messages: [][]byte{admitted, left, adt("A21", "31", day+"1900")}, status: Discharged, number: 1, ward: "ELM"},
 		"leave is no discharge":         {messages: [][]byte{admitted, adt("A21", "2", day+"1000", "PV1-45", day+"1000")}, status: InHospital, ward: "ELM", flags: []string{FlagOnLeave}},
 		"deleted nothing by A13":        {messages: [][]byte{admitted, left, adt("A13", "31", day+"1900"), adt("A21", "32", day+"2000")}, status: InHospital, ward: "ELM", flags: []string{FlagOnLeave}},
+		"a stay is deleted":             {messages: [][]byte{admitted, adt("A23", "2", day+"1000")}, status: InHospital, ward: "ELM", flags: []string{VisitDeleted}, problems: []string{VisitDeleted}},
+		"deleted, and heard of again":   {messages: [][]byte{admitted, adt("A23", "2", day+"1000"), left}, status: Discharged, number: 1, ward: "ELM"},
+		"an expectation is deleted":     {messages: [][]byte{adt("A05", "1", day+"0900"), adt("A23", "2", day+"1000")}, status: Voided, ward: "ELM"},
 		"A11 ends all":                  {messages: [][]byte{admitted, adt("A16", "2", day+"1000", "PV2-9", "20260905"), adt("A21", "3", day+"1100"), adt("A11", "4", day+"1200")}, status: Voided, ward: "ELM"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -222,7 +222,7 @@ func TestNewestOfAllHoldersIsAdoptedInTheNewEpoch(t *testing.T) {
 	r.declare(t)
 	r.run(t)
 	expect(t, "published", r.published(t),
-		"01 2.1 lost, 02 2.2 put back, newest, 03 1.2 same, 04 1.2 newer, 05 1.6 own, 06 2.3 as it was published before")
+		"01 2.1 lost, 02 2.2 put back, newest, 03 2.2 same, 04 2.2 newer, 05 2.6 own, 06 2.3 as it was published before")
 	if r.unknown != 1 || r.done != 1 {
 		t.Errorf("%d known by version only, done %d times", r.unknown, r.done)
 	}
@@ -240,6 +240,24 @@ func TestEpochOutrunsEveryOneThatConsumersHaveSeen(t *testing.T) {
 	expect(t, "published", r.published(t), "01 5.1 held")
 	if open, err := restore.Open(t.Context(), r.DB); err != nil || len(open) != 1 || open[0].Epoch != 5 || open[0].TakenOverAt.IsZero() {
 		t.Errorf("open restores: %+v, %v", open, err)
+	}
+}
+
+func TestWhatIsStillOnItsWayIsOutrun(t *testing.T) {
+	came := snapshot(1, 1, 3, "as it was backed up")
+	h := newHolder(t, true, came)
+	r := newRestored(t, pg.Hooks{}, h)
+	r.own(t, came)
+	r.declare(t)
+	r.run(t)
+	late := snapshot(1, 1, 5, "published before the restore, and not there when it was asked")
+	var epoch int32
+	var version int64
+	if err := r.DB.Pool.QueryRow(t.Context(), `SELECT epoch, version FROM outbox WHERE id = $1`, came.ID).Scan(&epoch, &version); err != nil {
+		t.Fatal(err)
+	}
+	if now := snapshot(1, epoch, version, ""); !now.NewerThan(late.Epoch, late.Version) {
+		t.Errorf("the consumer keeps epoch %d, version %d, and what holds is epoch %d, version %d", late.Epoch, late.Version, epoch, version)
 	}
 }
 

@@ -202,6 +202,11 @@ func (t *TakeOver) done(ctx context.Context, tx pgx.Tx, now time.Time, r Restore
 	if _, err := tx.Exec(ctx, `UPDATE restore SET taken_over_at = $1 WHERE taken_over_at IS NULL`, now); err != nil {
 		return err
 	}
+	// What was published before the restore may still be on its way, and be newer by its old epoch than what the database came back with. The
+	// consumer that it reaches after it was asked would never go on.
+	if _, err := tx.Exec(ctx, `UPDATE outbox SET epoch = $2 WHERE type = $1 AND epoch < $2`, t.Type, r.Epoch); err != nil {
+		return err
+	}
 	from, to := r.Gap()
 	t.Log.WarnContext(ctx, "taken over after a restore: what was recorded in the gap and is held by nobody is missing", "type", t.Type, "epoch", r.Epoch,
 		"taken_over", adopted-without-failed, "known_by_version_only", without, "failed", failed, "gap_from", from, "gap_to", to)

@@ -33,6 +33,7 @@ test: need-go need-linux ## every test, against the real parts
 	$(GO) test -count=1 -timeout 30m work
 	$(GO) test -count=1 -tags failpoints ./services/kit/failpoint
 	cd tools/build/chart && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
+	cd tools/build/fhir && GOWORK=off $(GO) test -count=1 -timeout 30m ./...
 
 sim: need-go need-linux ## simulate seed after seed: make sim SEEDS=1000, or make sim SEED=17 for one with its story
 	@$(GO) run ./e2e/cmd/sim $(if $(SEEDS),-seeds=$(SEEDS)) $(if $(SEED),-seed=$(SEED))

@@ -90,7 +90,7 @@ func refuse(status int, code fhir.Code, format string, args ...any) *refusal {
 var restCodes = map[int]string{
 	http.StatusBadRequest: "REC_BAD_REQUEST", http.StatusUnauthorized: "REC_UNAUTHORIZED", http.StatusForbidden: "REC_FORBIDDEN",
 	http.StatusNotFound: "REC_NOT_FOUND", http.StatusMethodNotAllowed: "REC_METHOD_NOT_ALLOWED", http.StatusConflict: "REC_CONFLICT",
-	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusInternalServerError: "REC_SERVER_ERROR", http.StatusServiceUnavailable: "REC_UNAVAILABLE",
+	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusServiceUnavailable: "REC_UNAVAILABLE",
 }
 
 const (

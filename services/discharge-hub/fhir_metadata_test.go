@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -77,5 +79,31 @@ func TestTheCapabilityStatementIsTrue(t *testing.T) {
 	}
 	if yaml := e.send(t, "GET", "/fhir/openapi.yaml", "", "Authorization", "").want(t, 200); !strings.HasPrefix(yaml.raw, "openapi: 3.1") {
 		t.Error(yaml.raw)
+	}
+}
+
+// examples are the requests of the guide: what is posted, and where to.
+var examples = regexp.MustCompile(`(?s)post '?([\w$-]+)'? <<'JSON'\n(.*?)\nJSON\n`)
+
+func TestTheGuidesExamplesAreTaken(t *testing.T) {
+	guide, err := os.ReadFile("docs/fhir.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := examples.FindAllStringSubmatch(string(guide), -1)
+	if len(found) < 2 {
+		t.Fatalf("%d examples", len(found))
+	}
+	h, e := startFHIR(t)
+	for _, m := range found {
+		if a := e.send(t, "POST", "/fhir/"+m[1], m[2]); a.status/100 != 2 || strings.Contains(a.raw, `"severity":"warning"`) {
+			t.Errorf("%s: %d %s", m[1], a.status, a.raw)
+		}
+	}
+	if s := h.spell(t, spellID("SPELL0001")); s.GetDischarge().GetDestination() != "19" || s.GetHomePostcodeSector() != "RM17 5" {
+		t.Errorf("discharged: %v", s)
+	}
+	if s := h.spell(t, spellID("SPELL0002")); s.GetExpectedDischargeOn() != "2026-12-01" || s.GetDischargeReadyOn() != "2026-11-24" {
+		t.Errorf("in hospital: %v", s)
 	}
 }

@@ -50,7 +50,8 @@ func shareResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (js
 		return nil, nil
 	}
 	var body string
-	err = tx.QueryRow(ctx, `SELECT body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = $3 AND version > 0 FOR SHARE`, typ, uid, provider).Scan(&body)
+	err = tx.QueryRow(ctx, `SELECT body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = $3 AND version > 0 FOR SHARE`,
+		typ, uid, provider).Scan(&body)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -78,7 +79,8 @@ func (s *store) readFHIRResource(ctx context.Context, typ string, id uuid.UUID, 
 	err := s.db.InTx(ctx, "read-fhir", func(tx pgx.Tx) error {
 		var updated time.Time
 		var body string
-		err := tx.QueryRow(ctx, `SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0`, typ, id, providers).
+		err := tx.QueryRow(ctx, `
+			SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0`, typ, id, providers).
 			Scan(&version, &updated, &body)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return notThere()
@@ -97,7 +99,8 @@ func (s *store) readFHIRResource(ctx context.Context, typ string, id uuid.UUID, 
 // hasFHIRResource tells whether there is such a resource of one of the providers.
 func (s *store) hasFHIRResource(ctx context.Context, typ string, id uuid.UUID, providers []string) (bool, error) {
 	var there bool
-	err := s.db.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0)`, typ, id, providers).Scan(&there)
+	err := s.db.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0)`,
+		typ, id, providers).Scan(&there)
 	return there, err
 }
 
@@ -120,7 +123,8 @@ func insertFHIRInbound(ctx context.Context, tx pgx.Tx, feed, requestID string, b
 // claimAnswer makes the row of an answer, or returns the answer that the same request was given before. The same id with another request is
 // refused.
 func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte, now time.Time) (*fhirReply, error) {
-	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, client, requestID, digest, now)
+	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		client, requestID, digest, now)
 	if err != nil {
 		return nil, fmt.Errorf("claim answer: %w", err)
 	}

@@ -69,7 +69,8 @@ func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uu
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT s.id, s.reference, (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version), o.data, i.data, coalesce(t.handover, ''),
-			coalesce((SELECT f.fact::json->>'visit_number' FROM fact f WHERE f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1), '')
+			coalesce((SELECT f.fact::json->>'visit_number' FROM fact f
+				WHERE f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1), '')
 		FROM unnest($1::uuid[], $2::uuid[]) AS u (id, task) JOIN spell s ON s.id = u.id JOIN outbox o ON o.id = u.id
 		LEFT JOIN inbox i ON i.id = u.task AND i.type = $3 LEFT JOIN fhir_task t ON t.task_id = u.task`, spells, tasks, taskType)
 	if err != nil {
@@ -161,22 +162,21 @@ func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*
 	return nil
 }
 
-// taskWalker brings the Tasks of all spells up to date, once after each start: of those that were there before their provider had a client,
-// and of those that changed while a restore was put right.
+// taskWalker brings the Tasks of all spells up to date, after each start and every day: of those that were there before their provider had a
+// client, and of those that changed while a restore was put right.
 type taskWalker struct {
 	store *store
 	now   func() time.Time
 	after uuid.UUID
-	done  bool
 }
 
-const walkBatch = 250
+const (
+	walkBatch = 250
+	walkEvery = 24 * time.Hour
+)
 
 // Step walks one batch.
 func (w *taskWalker) Step(ctx context.Context) (bool, error) {
-	if w.done {
-		return false, nil
-	}
 	var ids []uuid.UUID
 	err := w.store.db.InTx(ctx, "walk-tasks", func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT id FROM spell WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, w.after, walkBatch)
@@ -192,7 +192,7 @@ func (w *taskWalker) Step(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("walk tasks: %w", err)
 	}
 	if len(ids) == 0 {
-		w.done = true
+		w.after = uuid.Nil
 		return false, nil
 	}
 	w.after = ids[len(ids)-1]

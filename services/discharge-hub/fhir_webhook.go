@@ -124,7 +124,8 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	if cause != nil {
 		text = inbox.Storable(cause.Error())
 		if one.attempts%10 == 1 {
-			p.log.WarnContext(ctx, "webhook not taken, will retry", "client", p.client.ID, "task", one.task.id, "version", one.task.Number, "attempts", one.attempts, "status", status)
+			p.log.WarnContext(ctx, "webhook not taken, will retry", "client", p.client.ID,
+				"task", one.task.id, "version", one.task.Number, "attempts", one.attempts, "status", status)
 		}
 	}
 	return p.store.db.InTx(ctx, "webhook", func(tx pgx.Tx) error {
@@ -145,7 +146,8 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO exception (kind, spell_id, detail, owner, opened_at) SELECT $1, $2, $3, 'ops', $4
 			WHERE NOT EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = $2 AND e.kind = $1 AND e.closed_at IS NULL)`,
-			webhookUndelivered, one.spell, "webhook: client "+p.client.ID+" has not taken its Task for a day; it is tried every hour. See that its address answers with 2xx", now)
+			webhookUndelivered, one.spell,
+			"webhook: client "+p.client.ID+" has not taken its Task for a day; it is tried every hour. See that its address answers with 2xx", now)
 		return err
 	})
 }
@@ -156,7 +158,8 @@ func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) 
 		p.client.ID, one.task.id, now, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`, p.client.ID, one.task.id, one.task.Number); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`,
+		p.client.ID, one.task.id, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)
 	}
 	_, err := tx.Exec(ctx, `
@@ -241,8 +244,8 @@ func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
 	if len(tasks) == 0 {
 		return fhirReply{}, noTask()
 	}
-	rows, err := d.store.db.Pool.Query(c.ctx, `SELECT version, at, status, error FROM webhook_attempt WHERE task_id = $1 AND client = $2 ORDER BY id DESC LIMIT $3`,
-		id, c.client, maxCount)
+	rows, err := d.store.db.Pool.Query(c.ctx, `
+		SELECT version, at, status, error FROM webhook_attempt WHERE task_id = $1 AND client = $2 ORDER BY id DESC LIMIT $3`, id, c.client, maxCount)
 	if err != nil {
 		return fhirReply{}, fmt.Errorf("read attempts: %w", err)
 	}

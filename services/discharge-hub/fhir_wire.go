@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/authn"
@@ -59,7 +58,7 @@ func tellBack(svc *service.Service, st *store, clients map[string]client) {
 		p := &poster{client: c, store: st, http: post, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
 		svc.Loop("webhook of "+id, p.Step, postPoll, wake)
 	}
-	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, time.Minute, nil)
+	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, walkEvery, nil)
 }
 
 func sortedIDs(clients map[string]client) (ids []string) {

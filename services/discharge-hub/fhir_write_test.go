@@ -3,11 +3,13 @@ package dischargehub
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/kittest"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -29,9 +31,7 @@ func TestAStayIsToldByResource(t *testing.T) {
 		t.Errorf("referred: %v", s)
 	}
 	e.send(t, "PUT", "/fhir/Patient/"+fhir.PatientID("RAJ", "1234567"), aPatient("1234567", "SS17 0PH")).want(t, 200)
-	if s := h.spell(t, id); s.GetHomePostcodeSector() != "SS17 0" {
-		t.Errorf("moved: %v", s)
-	}
+	kittest.Eventually(t, "the stay is told that the person has moved", func() bool { return h.spell(t, id).GetHomePostcodeSector() == "SS17 0" })
 
 	left := time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)
 	e.send(t, "PUT", "/fhir/Encounter"+where("V1"), aStay("finished", "V1", patient, leftAt(left),
@@ -224,4 +224,34 @@ func TestDatabaseAwayIsAnsweredWith503AndNothingIsLost(t *testing.T) {
 	}
 	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "r1").want(t, 201)
 	h.spell(t, spellID("V1"))
+}
+
+func TestRequestsAtOneTime(t *testing.T) {
+	h, e := startFHIR(t)
+	at := func(send func(i int) answer) map[int]int {
+		var statuses [8]int
+		var all sync.WaitGroup
+		for i := range statuses {
+			all.Go(func() { statuses[i] = send(i).status })
+		}
+		all.Wait()
+		count := map[int]int{}
+		for _, s := range statuses {
+			count[s]++
+		}
+		return count
+	}
+	stay := aStay("in-progress", "V1")
+	if got := at(func(int) answer { return e.send(t, "POST", "/fhir/Encounter", stay, "X-Request-ID", "same") }); got[201] != 8 {
+		t.Errorf("the same request: %v", got)
+	}
+	if got := at(func(int) answer { return e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V2")) }); got[201] != 1 || got[409] != 7 {
+		t.Errorf("the same resource: %v", got)
+	}
+	if got := at(func(int) answer { return e.send(t, "PUT", "/fhir/Encounter"+where("V1"), stay, "If-Match", `W/"1"`) }); got[200] != 1 || got[412] != 7 {
+		t.Errorf("the same version: %v", got)
+	}
+	if n := h.count(t, `SELECT count(*) FROM inbound`); n != 3 {
+		t.Errorf("%d messages are stored", n)
+	}
 }

@@ -179,7 +179,8 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	}
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending, now: svc.Now, tracer: tracer, log: svc.Log}
+	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending,
+		now: svc.Now, tracer: tracer, log: svc.Log}
 	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 

@@ -152,7 +152,8 @@ func Examine(feed discharge.Feed, raw []byte) (Sent, []Issue) {
 }
 
 func (r *reader) examine(e element) Sent {
-	s := Sent{Type: e.get("resourceType").text(), Status: e.get("status").text(), Subject: referenced(e.get("subject"), Patient), Encounter: referenced(e.get("encounter"), Encounter)}
+	s := Sent{Type: e.get("resourceType").text(), Status: e.get("status").text(),
+		Subject: referenced(e.get("subject"), Patient), Encounter: referenced(e.get("encounter"), Encounter)}
 	switch s.Type {
 	case Patient:
 		if s.PatientNumber = r.numberOf(e, r.feed.PatientSystem); s.PatientNumber == "" {

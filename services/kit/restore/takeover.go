@@ -203,9 +203,13 @@ func (t *TakeOver) done(ctx context.Context, tx pgx.Tx, now time.Time, r Restore
 		return err
 	}
 	// What was published before the restore may still be on its way, and be newer than what the database came back with: a consumer that it
-	// reaches after it was asked would never go on. So everything is published again, in the new epoch.
+	// reaches after it was asked would never go on. So everything is published again, in the new epoch; but not what is known to have been newer
+	// and could not be brought back: consumers keep what they have of it.
 	if _, err := tx.Exec(ctx, `
-		WITH outrun AS (UPDATE outbox SET epoch = $2 WHERE type = $1 AND epoch < $2 RETURNING id)
+		WITH outrun AS (
+			UPDATE outbox o SET epoch = $2 WHERE type = $1 AND epoch < $2
+				AND NOT EXISTS (SELECT FROM taken_over t WHERE t.id = o.id AND (t.epoch, t.version) > (o.epoch, o.version))
+			RETURNING id)
 		INSERT INTO outbox_unsent (id) SELECT id FROM outrun ORDER BY id`, t.Type, r.Epoch); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ var All = []Canary{
 	},
 	{
 		Name: "epoch-forgotten", Breaks: "a declared restore begins no new epoch",
-		Promise: "what is published after a restore is newer than all before", Tests: "services/kit/restore", // the simulation restores nothing
+		Promise: "what is published after a restore is newer than all before", Tests: "services/kit/restore", // in the simulation the take-over outruns what consumers have seen
 	},
 	{
 		Name: "deadline-from-receipt", Breaks: "the six weeks run from when the discharge was learned of",

@@ -60,7 +60,7 @@ func (c *course) happen(m Told) {
 		if c.holds != nil && !c.admitted.IsZero() && !m.Admitted.IsZero() && !c.admitted.Equal(m.Admitted) {
 			c.secondStay = true
 		}
-	case "A02", "A08":
+	case "A02", "A08", "A21", "A22": // leave is no discharge
 		c.begun = c.begun || !c.voided
 	case "A03": // a second one with no cancel between corrects the first
 		if c.holds == nil {

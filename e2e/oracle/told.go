@@ -29,7 +29,7 @@ type Told struct {
 
 // Says is what a message means. Empty fields say nothing; hospital.Null takes back what was said before.
 type Says struct {
-	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13; of a person A31
+	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13, A21, A22; A31; of a person A31
 	Person string // whom it is really about; empty where the message does not tell
 
 	Visit, Patient  string // PV1-19, the provider's patient number

@@ -46,7 +46,7 @@ func (s *story) tell() {
 	}
 	for range s.IntN(3) {
 		s.later(600)
-		s.send(pick(s.Rand, "A02", "A08", "A02"), nil)
+		s.send(pick(s.Rand, "A02", "A08", "A02", "A21", "A22"), nil)
 	}
 	if s.chance(15) {
 		s.turn("admission cancelled")

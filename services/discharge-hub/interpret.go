@@ -72,7 +72,11 @@ func (in *interpreter) Step(ctx context.Context) (bool, error) {
 	if len(claimed) > 0 {
 		in.saved.Raise()
 	}
-	return len(claimed) == interpretBatch, nil
+	bytes := 0
+	for _, m := range claimed {
+		bytes += len(m.Body)
+	}
+	return len(claimed) == interpretBatch || bytes >= batchBytes, nil
 }
 
 // setAside makes an exception of a message that cannot be interpreted.

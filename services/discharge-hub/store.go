@@ -82,17 +82,23 @@ type pendingMessage struct {
 	Supersedes int64
 }
 
+// batchBytes bounds what is read into memory at one time: a batch takes no further message when those before it have so many bytes.
+const batchBytes = 16 << 20
+
 // claimPending takes the oldest pending messages that no other replica holds; they are pending again if the transaction fails. Who has
 // claimed any holds the gate together with others until then.
 func claimPending(ctx context.Context, tx pgx.Tx, limit int) ([]pendingMessage, error) {
 	rows, err := tx.Query(ctx, `
-		WITH claimed AS (
-			DELETE FROM inbound_pending WHERE id = ANY (ARRAY(SELECT id FROM inbound_pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
-			RETURNING id
+		WITH locked AS MATERIALIZED (
+			SELECT id FROM inbound_pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+		), sized AS (
+			SELECT id, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before FROM locked JOIN inbound USING (id)
+		), claimed AS (
+			DELETE FROM inbound_pending WHERE id = ANY (ARRAY(SELECT id FROM sized WHERE before < $3)) RETURNING id
 		)
 		SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.traceparent, i.body, coalesce(c.supersedes, 0)
 		FROM claimed JOIN inbound i USING (id) LEFT JOIN correction c ON c.inbound_id = i.id
-		WHERE pg_advisory_xact_lock_shared($2) IS NOT NULL ORDER BY i.id`, limit, gate)
+		WHERE pg_advisory_xact_lock_shared($2) IS NOT NULL ORDER BY i.id`, limit, gate, batchBytes)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}

@@ -19,7 +19,8 @@ import (
 type Restore struct {
 	// Epoch is the one that it began.
 	Epoch int32
-	// KeptUntil is the newest moment that the restored database knew. What was recorded between it and At may be missing.
+	// KeptUntil is the newest moment that the restored database knew. What was recorded between it and At may be missing. Moments after At were
+	// told by a clock that was wrong, and do not count.
 	KeptUntil, At time.Time
 	// TakenOverAt is zero as long as the take-over is due.
 	TakenOverAt time.Time
@@ -59,7 +60,8 @@ func Declare(ctx context.Context, db *pg.DB, now time.Time) (r Restore, again bo
 		}
 		r.At = now
 		if err := tx.QueryRow(ctx, `
-			SELECT coalesce(greatest((SELECT max(recorded_at) FROM outbox), (SELECT max(applied_at) FROM inbox), (SELECT max(at) FROM audit)), to_timestamp(0))`,
+			SELECT coalesce(greatest((SELECT max(recorded_at) FROM outbox WHERE recorded_at <= $1), (SELECT max(applied_at) FROM inbox WHERE applied_at <= $1),
+				(SELECT max(at) FROM audit WHERE at <= $1)), to_timestamp(0))`, now,
 		).Scan(&r.KeptUntil); err != nil {
 			return err
 		}

@@ -169,6 +169,9 @@ func expect(t *testing.T, what, got, want string) {
 func TestDeclaringBeginsAnEpochOnceAndTellsTheGap(t *testing.T) {
 	r := newRestored(t, pg.Hooks{})
 	r.own(t, snapshot(1, 1, 1, "x"))
+	ahead := snapshot(2, 1, 1, "recorded by a clock that was weeks ahead")
+	ahead.OccurredAt = now.AddDate(0, 0, 50) // own records it then
+	r.own(t, ahead)
 	first, again, err := restore.Declare(t.Context(), r.DB, now.Add(time.Hour))
 	if err != nil || again || first.Epoch != 2 || !first.KeptUntil.Equal(now) {
 		t.Fatalf("%+v, again %v, %v", first, again, err)

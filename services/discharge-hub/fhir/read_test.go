@@ -197,6 +197,14 @@ func TestDoubtsAreWarningsAndTheRestIsTaken(t *testing.T) {
 	}
 }
 
+func TestADischargeBeforeTheAdmissionIsTakenWithAWarning(t *testing.T) {
+	e, issues := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(
+		stay("finished", `"period":{"start":"2026-09-02T09:15:00+01:00","end":"2026-09-01T14:25:00+01:00"}`))})
+	if e.DischargedAt.IsZero() || len(issues) != 1 || issues[0].Severity != Warning || issues[0].Expression != "Encounter.period.end" {
+		t.Errorf("discharged at %v, %v", e.DischargedAt, issues)
+	}
+}
+
 func TestAStoredRequestIsReadTheSameAgain(t *testing.T) {
 	body, err := Request{ID: "r", Received: received, Resource: json.RawMessage(stay("in-progress")), Before: json.RawMessage(stay("finished", leftAt))}.Encode()
 	if err != nil {

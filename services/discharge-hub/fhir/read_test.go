@@ -205,6 +205,25 @@ func TestADischargeBeforeTheAdmissionIsTakenWithAWarning(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotInUseIsNotRead(t *testing.T) {
+	resource := `{"resourceType":"Patient","identifier":[
+		{"system":"https://fhir.example.nhs.uk/RAJ/patient-number","value":"1"},{"use":"old","system":"https://fhir.example.nhs.uk/RAJ/patient-number","value":"2"},
+		{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000026"},{"use":"old","system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000034"}],
+		"name":[{"use":"old","family":"BEFORE"},{"family":"TESTER"}],
+		"address":[{"use":"old","postalCode":"RM16 2AP"},{"use":"home","postalCode":"RM20 1AA","period":{"end":"2020-01-01"}},{"use":"home","postalCode":"RM17 5AA"},
+		{"use":"temp","postalCode":"RM15 5AA"}]}`
+	sent, issues := Examine(feed(t), []byte(resource))
+	e, more := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(resource)})
+	got := []string{sent.PatientNumber, e.PatientNumber, e.NHSNumber, e.FamilyName, e.Postcode}
+	if diff := cmp.Diff([]string{"1", "1", "9990000026", "TESTER", "RM17 5AA"}, got); diff != "" || len(issues)+len(more) > 0 {
+		t.Error(diff, issues, more)
+	}
+	two := strings.Replace(resource, `"use":"old","system"`, `"system"`, 1)
+	if _, issues := Examine(feed(t), []byte(two)); len(issues) != 1 || issues[0].Expression != "Patient.identifier[1].value" {
+		t.Error("two patient numbers:", issues)
+	}
+}
+
 func TestAStoredRequestIsReadTheSameAgain(t *testing.T) {
 	body, err := Request{ID: "r", Received: received, Resource: json.RawMessage(stay("in-progress")), Before: json.RawMessage(stay("finished", leftAt))}.Encode()
 	if err != nil {

@@ -180,14 +180,21 @@ func (r *reader) examine(e element) Sent {
 	return s
 }
 
-// numberOf returns the identifier of that system.
-func (r *reader) numberOf(e element, system string) string {
+// numberOf returns the identifier of that system which is in use. Of two that differ nobody can tell which is meant.
+func (r *reader) numberOf(e element, system string) (number string) {
 	for _, id := range e.each("identifier") {
-		if id.get("system").text() == system {
-			return id.get("value").text()
+		if id.get("system").text() != system || old(id) {
+			continue
+		}
+		value := id.get("value")
+		if number != "" && value.text() != number {
+			value.wrong(Value, "is a second number of the system %s; send the one in use, and mark others by use old", system)
+		}
+		if number == "" {
+			number = value.text()
 		}
 	}
-	return ""
+	return number
 }
 
 // referenced returns the id in a literal reference `Type/id`, relative or absolute.

@@ -41,6 +41,7 @@ const (
 		"address":[{"use":"home","line":["1 EXAMPLE ROAD"],"postalCode":"rm17 5aa"}],
 		"generalPractitioner":[{"identifier":{"system":"https://fhir.nhs.uk/Id/ods-organization-code","value":"F81155"}}],"deceasedBoolean":false}`
 	planned  = `{"url":"http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.plannedEndDate","valueDateTime":"2026-09-05"}`
+	another  = `"identifier":{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000034"}`
 	criteria = `{"url":"https://homeward-care.github.io/fhir/StructureDefinition/criteria-to-reside","extension":[{"url":"met","valueBoolean":false},{"url":"since","valueDateTime":"2026-09-01T08:00:00+01:00"}]}`
 )
 
@@ -162,6 +163,9 @@ func TestEveryIssueNamesItsElement(t *testing.T) {
 		{"a control character", strings.Replace(stay("in-progress"), `SPELL0001`, `SPELL\u0000`, 1), Structure, "Encounter.identifier[0].value"},
 		{"a wrong pathway", stay("in-progress", `"extension":[{"url":"https://homeward-care.github.io/fhir/StructureDefinition/discharge-pathway","valueCode":"P2"}]`), Value, "Encounter.extension[0].valueCode"},
 		{"no intent", strings.Replace(referral("active"), `"intent"`, `"intend"`, 1), Required, "ServiceRequest.intent"},
+		{"another person's number", strings.Replace(stay("in-progress"), `"reference":"#p"`, `"reference":"#p",`+another, 1), Value, "Encounter.subject.identifier.value"},
+		{"another person beside it", letterOf("discharged", person, strings.Replace(stay("finished", leftAt), `"reference":"#p"`, another, 1)),
+			Value, "Bundle.entry[2].resource.subject.identifier.value"},
 		{"an unknown event", letterOf("arrived", stay("in-progress")), NotSupported, "Bundle.entry[0].resource.eventCoding.code"},
 		{"no Encounter", letterOf("discharged"), Required, "Bundle.entry"},
 		{"two people", letterOf("discharged", stay("finished", leftAt), stay("finished", leftAt)), NotSupported, "Bundle.entry[2].resource"},

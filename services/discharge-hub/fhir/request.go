@@ -118,6 +118,17 @@ func (r *reader) subject(resource element, stored json.RawMessage) {
 	case len(stored) > 0:
 		r.patient(r.quietly(stored))
 	}
+	r.agrees(subject)
+}
+
+// agrees refuses a subject whose number is another than that of the Patient beside it: it is not known which of the two people is meant.
+func (r *reader) agrees(subject element) {
+	id := subject.get("identifier")
+	value, of := id.get("value"), map[string]string{NHSNumberSystem: r.event.NHSNumber, r.feed.PatientSystem: r.event.PatientNumber}[id.get("system").text()]
+	bare := strings.NewReplacer(" ", "", "-", "").Replace
+	if of != "" && value.present() && bare(value.text()) != bare(of) {
+		value.wrong(Value, "is another number than that of the Patient who is sent or referred to; send those of one person")
+	}
 }
 
 // doubts warns of what is taken and not believed: it may be put right by another request, and must not delay this one.

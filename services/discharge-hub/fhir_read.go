@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,12 +69,17 @@ func (d *fhirDoor) task(c *call, row taskRow) any {
 }
 
 const (
+	formType     = "application/x-www-form-urlencoded"
 	defaultCount = 50
 	maxCount     = 200
 )
 
 // searchTasks is GET Task?… and POST Task/_search, oldest change first.
 func searchTasks(d *fhirDoor, c *call) (fhirReply, error) {
+	if media, _, _ := mime.ParseMediaType(c.http.Header.Get("Content-Type")); c.http.ContentLength != 0 && media != formType {
+		// ParseForm would leave the parameters out, and every Task would be found
+		return fhirReply{}, refuse(http.StatusUnsupportedMediaType, fhir.NotSupported, "Content-Type must be %s", formType)
+	}
 	if err := c.http.ParseForm(); err != nil {
 		return fhirReply{}, refuse(http.StatusBadRequest, fhir.Structure, "the parameters cannot be read; send them in the address, or as a form")
 	}
@@ -141,7 +147,16 @@ type taskQuery struct {
 func (q *taskQuery) add(name, value string, c *call) error {
 	switch name {
 	case "status":
-		q.statuses = append(q.statuses, strings.Split(value, ",")...)
+		for token := range strings.SplitSeq(value, ",") {
+			system, code, both := strings.Cut(token, "|")
+			if !both {
+				system, code = fhir.TaskStatusSystem, token
+			}
+			if system != fhir.TaskStatusSystem || !slices.Contains(fhir.TaskStatuses, code) {
+				return fmt.Errorf("must be of %s; businessStatus cannot be searched", strings.Join(fhir.TaskStatuses, ", "))
+			}
+			q.statuses = append(q.statuses, code)
+		}
 	case "owner", "owner:identifier":
 		for token := range strings.SplitSeq(value, ",") {
 			system, code, both := strings.Cut(token, "|")

@@ -179,6 +179,9 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 		issue                    string
 	}{
 		{"no JSON", "POST", "/fhir/Encounter", `{`, nil, 400, "structure "},
+		{"not UTF-8", "POST", "/fhir/Encounter", aStay("in-progress", "V1", "\"text\":{\"div\":\"\xff\"}"), nil, 400, "structure "},
+		{"parameters of a search as JSON", "POST", "/fhir/Task/_search", `{"status":"accepted"}`, nil, 415, "not-supported "},
+		{"a word of businessStatus", "GET", "/fhir/Task?status=delivered", "", nil, 400, "value "},
 		{"not where it belongs", "POST", "/fhir/Patient", stay, nil, 400, "structure Encounter.resourceType"},
 		{"a list is wanted", "POST", "/fhir/Encounter", strings.Replace(stay, `"identifier":[`, `"identifier":{"x":[`, 1) + "}", nil, 400, "structure Encounter.identifier"},
 		{"no request id", "POST", "/fhir/Encounter", stay, []string{"X-Request-ID", ""}, 400, "required "},
@@ -208,7 +211,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 	if n := h.count(t, `SELECT count(*) FROM spell`) + h.count(t, `SELECT count(*) FROM fhir_resource`); n != 0 {
 		t.Errorf("%d spells or resources came of refused requests", n)
 	}
-	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 7 {
+	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 8 {
 		t.Errorf("the bytes of %d refused requests are kept", n)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	_ "time/tzdata"
+
+	"google.golang.org/grpc/status"
 )
 
 // command is one thing that the tool does.
@@ -67,9 +69,21 @@ func main() {
 		return
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "homeward: %v\n", err)
+		fmt.Fprintf(os.Stderr, "homeward: %s\n", words(err))
 		os.Exit(1)
 	}
+}
+
+// words are what an error says: of what a service answered its own words alone, without the code that gRPC puts before them.
+func words(err error) string {
+	var answered interface {
+		error
+		GRPCStatus() *status.Status
+	}
+	if !errors.As(err, &answered) {
+		return err.Error()
+	}
+	return strings.Replace(err.Error(), answered.Error(), answered.GRPCStatus().Message(), 1)
 }
 
 // run finds the command that the first words name.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // element is an element of a resource, absent ones included, with its FHIRPath.
@@ -23,6 +24,10 @@ func parse(raw []byte, path string, issues *[]Issue) element {
 	dec.UseNumber()
 	var value map[string]any
 	e := element{path: path, issues: issues}
+	if !utf8.Valid(raw) { // the decoder would put other characters in the place of what it cannot read
+		e.wrong(Structure, "is not UTF-8; write the resource in UTF-8, as JSON is")
+		return e
+	}
 	if err := dec.Decode(&value); err != nil || value == nil {
 		e.wrong(Structure, "is not a JSON object; send one FHIR resource")
 		return e

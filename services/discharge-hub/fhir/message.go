@@ -135,6 +135,8 @@ func (r *reader) message(bundle element, received time.Time) {
 	}
 	if person := l.of(Patient); person.present() {
 		r.patient(person)
+		r.agrees(encounter.get("subject"))
+		r.agrees(referral.get("subject"))
 	} else {
 		r.subject(encounter, nil)
 	}

@@ -41,6 +41,7 @@ const (
 		"address":[{"use":"home","line":["1 EXAMPLE ROAD"],"postalCode":"rm17 5aa"}],
 		"generalPractitioner":[{"identifier":{"system":"https://fhir.nhs.uk/Id/ods-organization-code","value":"F81155"}}],"deceasedBoolean":false}`
 	planned  = `{"url":"http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.plannedEndDate","valueDateTime":"2026-09-05"}`
+	another  = `"identifier":{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000034"}`
 	criteria = `{"url":"https://homeward-care.github.io/fhir/StructureDefinition/criteria-to-reside","extension":[{"url":"met","valueBoolean":false},{"url":"since","valueDateTime":"2026-09-01T08:00:00+01:00"}]}`
 )
 
@@ -162,6 +163,9 @@ func TestEveryIssueNamesItsElement(t *testing.T) {
 		{"a control character", strings.Replace(stay("in-progress"), `SPELL0001`, `SPELL\u0000`, 1), Structure, "Encounter.identifier[0].value"},
 		{"a wrong pathway", stay("in-progress", `"extension":[{"url":"https://homeward-care.github.io/fhir/StructureDefinition/discharge-pathway","valueCode":"P2"}]`), Value, "Encounter.extension[0].valueCode"},
 		{"no intent", strings.Replace(referral("active"), `"intent"`, `"intend"`, 1), Required, "ServiceRequest.intent"},
+		{"another person's number", strings.Replace(stay("in-progress"), `"reference":"#p"`, `"reference":"#p",`+another, 1), Value, "Encounter.subject.identifier.value"},
+		{"another person beside it", letterOf("discharged", person, strings.Replace(stay("finished", leftAt), `"reference":"#p"`, another, 1)),
+			Value, "Bundle.entry[2].resource.subject.identifier.value"},
 		{"an unknown event", letterOf("arrived", stay("in-progress")), NotSupported, "Bundle.entry[0].resource.eventCoding.code"},
 		{"no Encounter", letterOf("discharged"), Required, "Bundle.entry"},
 		{"two people", letterOf("discharged", stay("finished", leftAt), stay("finished", leftAt)), NotSupported, "Bundle.entry[2].resource"},
@@ -194,6 +198,33 @@ func TestDoubtsAreWarningsAndTheRestIsTaken(t *testing.T) {
 		"warning Encounter.contained[0].generalPractitioner[0].identifier.value", "warning Encounter.hospitalization.dischargeDisposition.coding[0].code"}
 	if diff := cmp.Diff(want, paths); diff != "" || Refused(issues) || e.DischargedAt.IsZero() {
 		t.Error(diff)
+	}
+}
+
+func TestADischargeBeforeTheAdmissionIsTakenWithAWarning(t *testing.T) {
+	e, issues := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(
+		stay("finished", `"period":{"start":"2026-09-02T09:15:00+01:00","end":"2026-09-01T14:25:00+01:00"}`))})
+	if e.DischargedAt.IsZero() || len(issues) != 1 || issues[0].Severity != Warning || issues[0].Expression != "Encounter.period.end" {
+		t.Errorf("discharged at %v, %v", e.DischargedAt, issues)
+	}
+}
+
+func TestWhatIsNotInUseIsNotRead(t *testing.T) {
+	resource := `{"resourceType":"Patient","identifier":[
+		{"system":"https://fhir.example.nhs.uk/RAJ/patient-number","value":"1"},{"use":"old","system":"https://fhir.example.nhs.uk/RAJ/patient-number","value":"2"},
+		{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000026"},{"use":"old","system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000034"}],
+		"name":[{"use":"old","family":"BEFORE"},{"family":"TESTER"}],
+		"address":[{"use":"old","postalCode":"RM16 2AP"},{"use":"home","postalCode":"RM20 1AA","period":{"end":"2020-01-01"}},{"use":"home","postalCode":"RM17 5AA"},
+		{"use":"temp","postalCode":"RM15 5AA"}]}`
+	sent, issues := Examine(feed(t), []byte(resource))
+	e, more := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(resource)})
+	got := []string{sent.PatientNumber, e.PatientNumber, e.NHSNumber, e.FamilyName, e.Postcode}
+	if diff := cmp.Diff([]string{"1", "1", "9990000026", "TESTER", "RM17 5AA"}, got); diff != "" || len(issues)+len(more) > 0 {
+		t.Error(diff, issues, more)
+	}
+	two := strings.Replace(resource, `"use":"old","system"`, `"system"`, 1)
+	if _, issues := Examine(feed(t), []byte(two)); len(issues) != 1 || issues[0].Expression != "Patient.identifier[1].value" {
+		t.Error("two patient numbers:", issues)
 	}
 }
 

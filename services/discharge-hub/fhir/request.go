@@ -118,6 +118,17 @@ func (r *reader) subject(resource element, stored json.RawMessage) {
 	case len(stored) > 0:
 		r.patient(r.quietly(stored))
 	}
+	r.agrees(subject)
+}
+
+// agrees refuses a subject whose number is another than that of the Patient beside it: it is not known which of the two people is meant.
+func (r *reader) agrees(subject element) {
+	id := subject.get("identifier")
+	value, of := id.get("value"), map[string]string{NHSNumberSystem: r.event.NHSNumber, r.feed.PatientSystem: r.event.PatientNumber}[id.get("system").text()]
+	bare := strings.NewReplacer(" ", "", "-", "").Replace
+	if of != "" && value.present() && bare(value.text()) != bare(of) {
+		value.wrong(Value, "is another number than that of the Patient who is sent or referred to; send those of one person")
+	}
 }
 
 // doubts warns of what is taken and not believed: it may be put right by another request, and must not delay this one.
@@ -180,14 +191,21 @@ func (r *reader) examine(e element) Sent {
 	return s
 }
 
-// numberOf returns the identifier of that system.
-func (r *reader) numberOf(e element, system string) string {
+// numberOf returns the identifier of that system which is in use. Of two that differ nobody can tell which is meant.
+func (r *reader) numberOf(e element, system string) (number string) {
 	for _, id := range e.each("identifier") {
-		if id.get("system").text() == system {
-			return id.get("value").text()
+		if id.get("system").text() != system || old(id) {
+			continue
+		}
+		value := id.get("value")
+		if number != "" && value.text() != number {
+			value.wrong(Value, "is a second number of the system %s; send the one in use, and mark others by use old", system)
+		}
+		if number == "" {
+			number = value.text()
 		}
 	}
-	return ""
+	return number
 }
 
 // referenced returns the id in a literal reference `Type/id`, relative or absolute.

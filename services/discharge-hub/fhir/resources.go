@@ -12,34 +12,29 @@ func (r *reader) patient(p element) {
 	p.understood()
 	e := &r.event
 	for _, id := range p.each("identifier") {
-		switch id.get("system").text() {
-		case NHSNumberSystem:
+		if id.get("system").text() == NHSNumberSystem && !old(id) {
 			e.NHSNumber = id.get("value").text()
 			r.told[discharge.FlagNHSNumberInvalid] = id.path + ".value"
 			e.NHSNumberStatus = code(id.extension(verificationStatus).get("valueCodeableConcept"))
-		case r.feed.PatientSystem:
-			e.PatientNumber = id.get("value").text()
 		}
 	}
-	names := p.each("name")
-	for i, n := range names {
-		if use := n.get("use").text(); i == 0 || use == "official" {
-			e.FamilyName = n.get("family").text()
-			e.GivenName = ""
-			if given := n.each("given"); len(given) > 0 {
-				e.GivenName = given[0].text()
-			}
+	if number := r.numberOf(p, r.feed.PatientSystem); number != "" {
+		e.PatientNumber = number
+	}
+	if n := r.inUse(p.each("name"), "official"); n.present() {
+		e.FamilyName = n.get("family").text()
+		e.GivenName = ""
+		if given := n.each("given"); len(given) > 0 {
+			e.GivenName = given[0].text()
 		}
 	}
 	e.BirthDate = p.get("birthDate").text()
 	r.told[discharge.FlagBirthDateUnreadable] = p.path + ".birthDate"
-	for i, a := range p.each("address") {
-		if use := a.get("use").text(); i == 0 || use == "home" {
-			e.Postcode = a.get("postalCode").text()
-			r.told[discharge.FlagPostcodeUnreadable] = a.path + ".postalCode"
-			if nobodysHome(a) {
-				e.Postcode = noFixedAbode
-			}
+	if a := r.inUse(p.each("address"), "home"); a.present() {
+		e.Postcode = a.get("postalCode").text()
+		r.told[discharge.FlagPostcodeUnreadable] = a.path + ".postalCode"
+		if nobodysHome(a) {
+			e.Postcode = noFixedAbode
 		}
 	}
 	for _, gp := range p.each("generalPractitioner") {
@@ -57,6 +52,25 @@ func (r *reader) patient(p element) {
 			e.DiedAt = died
 		}
 	}
+}
+
+// old tells whether an identifier, a name or an address is marked as one that is not in use.
+func old(e element) bool { return e.get("use").text() == "old" }
+
+// inUse returns the first name or address of that use, else the first of any, without those that are old or whose period has ended.
+func (r *reader) inUse(list []element, use string) (found element) {
+	for _, e := range list {
+		if end, _, ok := e.get("period", "end").date(r.feed.Zone); old(e) || ok && end.Before(r.event.RecordedAt) {
+			continue
+		}
+		if e.get("use").text() == use {
+			return e
+		}
+		if !found.present() {
+			found = e
+		}
+	}
+	return found
 }
 
 // noFixedAbode is the NHS pseudo postcode of somebody without a fixed abode.
@@ -207,6 +221,10 @@ func (r *reader) left(end element) {
 		end.wrong(Value, "is more than a day ahead; tell a discharge when it has happened")
 	case r.ofThisAge(end, at):
 		r.event.DischargedAt = at
+		if r.event.AdmittedAt.After(at) {
+			r.issues = append(r.issues, Issue{Severity: Warning, Code: Value, Expression: end.path,
+				Diagnostics: "is before period.start: it is taken as told, and is an exception for a person; check both with the ward and send the right ones"})
+		}
 	}
 }
 

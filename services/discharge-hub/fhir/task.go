@@ -35,6 +35,12 @@ type Pickup struct {
 // State is where a handover stands: Task.status, Task.businessStatus and the code of Task.statusReason, empty when there is none.
 type State struct{ Status, Business, Reason string }
 
+// TaskStatusSystem is the system of Task.status, and TaskStatuses are all of its codes in R4, those that no Task here has included.
+const TaskStatusSystem = "http://hl7.org/fhir/task-status"
+
+var TaskStatuses = []string{"draft", "requested", "received", "accepted", "rejected", "ready", "cancelled", "in-progress", "on-hold", "failed", "completed",
+	"entered-in-error"}
+
 // The words of Task.businessStatus, in the order of a handover's course; the last three end it or set it aside.
 const (
 	Received          = "received"

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/homeward-care/homeward/e2e/hospital"
@@ -218,7 +220,10 @@ func (j *journey) work(command string) []string {
 	default:
 		_, err = manager.DecideProposal(j.t.Context(), &pickupv1.DecideProposalRequest{TaskId: id, Version: version, Accept: command == "accept"})
 	}
-	if err != nil {
+	switch {
+	case status.Code(err) == codes.Aborted: // a deadline fired meanwhile: read it again, as the answer says
+		return j.work(command)
+	case err != nil:
 		return []string{"refused: " + err.Error()}
 	}
 	return []string{"by " + team}

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -107,9 +108,9 @@ func (c *courier) truncate(name string) {
 
 // forgetAcks is a kill of the server right after acknowledgements that it had confirmed.
 func (c *courier) forgetAcks(now time.Time) {
-	for _, name := range slices.Sorted(keys(c.streams)) {
+	for _, name := range slices.Sorted(maps.Keys(c.streams)) {
 		s := c.streams[name]
-		for _, who := range slices.Sorted(keys(s.consumers)) {
+		for _, who := range slices.Sorted(maps.Keys(s.consumers)) {
 			k := s.consumers[who]
 			for _, i := range k.delivered {
 				k.unacked[i] = now
@@ -130,7 +131,7 @@ func (c *courier) fetch(p *process, name, subjects string, limit int) []bus.Deli
 	}
 	now := c.faults.world.now()
 	var take []int
-	for _, i := range slices.Sorted(keys(k.unacked)) {
+	for _, i := range slices.Sorted(maps.Keys(k.unacked)) {
 		if !now.Before(k.unacked[i]) {
 			take = append(take, i)
 		}

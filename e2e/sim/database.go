@@ -175,7 +175,7 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 		return ctx
 	}
 	fr.flow.backend.Store(conn.PgConn().PID())
-	if strings.Contains(q.SQL, "synchronous_commit") { // the relay has the lock: this session holds it
+	if strings.Contains(q.SQL, "synchronous_commit") { // the relay has the lock: this connection holds it
 		fr.proc.session = sessionOf(conn)
 	}
 	if v.lose {

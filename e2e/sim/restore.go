@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,19 +67,14 @@ func (r *restored) turn() {
 			r.spoils(spell)
 		}
 		w.tell("%s is backed up", r.service)
-	case !r.backup.IsZero() && r.turns >= r.backAt && !r.held():
+	case !r.backup.IsZero() && r.turns >= r.backAt && !w.anyBlocked():
 		r.bring()
 	}
 }
 
-// held reports whether a statement of the service waits for a lock: its session outlives its process.
-func (r *restored) held() bool {
-	for _, f := range r.w.sched.flows {
-		if f.state == blocked {
-			return true
-		}
-	}
-	return false
+// anyBlocked reports whether a statement waits for a lock: it would outlive its process.
+func (w *world) anyBlocked() bool {
+	return slices.ContainsFunc(w.sched.flows, func(f *flow) bool { return f.state == blocked })
 }
 
 func (r *restored) bring() {
@@ -87,19 +83,14 @@ func (r *restored) bring() {
 	w.faults.happened(restoredFaults[r.service])
 	w.tell("fault: %s", restoredFaults[r.service])
 	skewed := false
-	var db *node
+	var one *node
 	for _, n := range w.nodes {
 		if n.service == r.service {
 			if n.proc != nil {
 				w.crash(n.proc)
 			}
-			db = n
+			one = n
 			skewed = skewed || n.skewed
-		}
-	}
-	for spell := range w.staff.about {
-		if r.service != "discharge-hub" {
-			r.spoilt[spell] = true
 		}
 	}
 	if err := w.db.bringBack(w.ctx, r.service); err != nil {
@@ -107,7 +98,7 @@ func (r *restored) bring() {
 		return
 	}
 	maps.DeleteFunc(w.courier.applied, func(a applier, _ event.Event) bool { return a.service == r.service }) // it has forgotten what it acknowledged
-	gap, _, err := restore.Declare(w.ctx, db.db, w.now())
+	gap, _, err := restore.Declare(w.ctx, one.db, w.now())
 	if err != nil {
 		w.fail("declare the restore of %s: %v", r.service, err)
 		return
@@ -163,7 +154,7 @@ func (r *restored) left() string {
 // copies is the schema that holds the backup of a service's tables.
 func (s *schema) copies() string { return s.name + "_backup" }
 
-// names of a copied table and of the table with the values of the sequences.
+// sequencesTable holds the values of the sequences beside the copies.
 const sequencesTable = "sequences_of_backup"
 
 func backupSQL(s *schema) string {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -220,8 +218,6 @@ func (w *world) share() {
 		h.queue = append(h.queue, m)
 	}
 }
-
-func keys[K cmp.Ordered, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 
 // Total is what many seeds came to.
 type Total struct {

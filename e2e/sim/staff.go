@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -204,7 +205,7 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 // judge finds out, when everything is quiet, which commands took effect and in which order. One that was acknowledged has to be among them.
 func (s *staff) judge() {
 	w := s.w
-	for _, spell := range slices.Sorted(keys(s.commands)) {
+	for _, spell := range slices.Sorted(maps.Keys(s.commands)) {
 		type carriedOut struct {
 			seq int64
 			c   *command

@@ -150,6 +150,9 @@ func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*
 		tasks, spells, who, references, visits, statuses, owners, texts, now); err != nil {
 		return fmt.Errorf("save tasks: %w", err)
 	}
+	if len(clients) == 0 {
+		return nil
+	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO webhook_due AS d (client, task_id, version, since, next_at)
 		SELECT u.client, u.task, t.version, $3, $3 FROM unnest($1::text[], $2::uuid[]) AS u (client, task) JOIN fhir_task t ON t.task_id = u.task ORDER BY 1, 2

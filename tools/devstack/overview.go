@@ -33,8 +33,8 @@ Next, in another terminal:
   make discharge          send a hospital's discharge message and see what becomes of it
   make why REF=...        the whole way of one handover, by its reference
   make trace ID=...       its spans in Jaeger, as a tree
-  devstack client-token   an access token of the development client, for the FHIR door (docs/fhir.md)
   kill -9 any process     it comes back, and nothing is lost
+The FHIR door, with curl: services/discharge-hub/docs/fhir.md; a hospital's HL7 feed: docs/integration.md beside it.
 Ctrl-C stops everything. The data stays for the next start; make clean removes it.
 
 `)

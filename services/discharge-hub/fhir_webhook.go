@@ -25,6 +25,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
+	"github.com/homeward-care/homeward/services/kit/run"
 )
 
 // poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
@@ -62,6 +63,34 @@ func newPostClient() *http.Client {
 			MaxIdleConnsPerHost: postBatch, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: postTimeout,
 		},
 	}
+}
+
+// posting runs a poster for each client that has a webhook, and others when the clients change.
+type posting struct {
+	clients *roster
+	each    poster // but for its client
+}
+
+// Run posts until ctx ends.
+func (p posting) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		round, end := context.WithCancel(ctx)
+		all := p.clients.get()
+		var posters sync.WaitGroup
+		for id, wake := range all.due {
+			one := p.each
+			one.client = all.clients[id]
+			loop := run.Loop{Name: "webhook of " + id, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
+			posters.Go(func() { _ = loop.Run(round) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.clients.posts:
+		}
+		end()
+		posters.Wait()
+	}
+	return nil
 }
 
 // post is one Task that is due.
@@ -129,7 +158,10 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 		}
 	}
 	return p.store.db.InTx(ctx, "webhook", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO webhook_attempt (client, task_id, version, at, status, error) VALUES ($1, $2, $3, $4, $5, $6)`,
+		// Where nothing is due any more, another replica has had it taken meanwhile.
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO webhook_attempt (client, task_id, version, at, status, error, taken_at) SELECT $1, $2, $3, $4, $5, $6,
+				CASE WHEN NOT EXISTS (SELECT FROM webhook_due WHERE client = $1 AND task_id = $2) THEN $4::timestamptz END`,
 			p.client.ID, one.task.id, one.task.Number, now, status, text); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
@@ -154,6 +186,10 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 
 // taken ends the posting of a version; of a newer one that came meanwhile it begins at once.
 func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
+	if _, err := tx.Exec(ctx, `UPDATE webhook_attempt SET taken_at = $3 WHERE task_id = $2 AND client = $1 AND version <= $4 AND taken_at IS NULL`,
+		p.client.ID, one.task.id, now, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
 	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
 		p.client.ID, one.task.id, now, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)

@@ -3,11 +3,9 @@ package dischargehub
 import (
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/authn"
-	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -35,38 +33,14 @@ func routes() []route {
 }
 
 // tellBack keeps the Tasks of the clients' providers, and posts them to those that have a webhook.
-func tellBack(svc *service.Service, st *store, clients map[string]client) {
-	if len(clients) == 0 {
+func tellBack(svc *service.Service, st *store, clients *roster) {
+	if clients.dir == "" {
 		return
 	}
-	st.teller = &teller{providers: map[string][]string{}, due: map[string]func(){}}
-	post := newPostClient()
-	for _, id := range sortedIDs(clients) {
-		c := clients[id]
-		for _, provider := range providers(c.Feeds) {
-			told := st.teller.providers[provider]
-			if c.Webhook != nil {
-				told = append(told, id)
-			}
-			st.teller.providers[provider] = told
-		}
-		if c.Webhook == nil {
-			continue
-		}
-		wake := run.NewWake()
-		st.teller.due[id] = wake.Raise
-		p := &poster{client: c, store: st, http: post, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
-		svc.Loop("webhook of "+id, p.Step, postPoll, wake)
-	}
-	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, walkEvery, nil)
-}
-
-func sortedIDs(clients map[string]client) (ids []string) {
-	for id := range clients {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	st.teller = &teller{clients: clients}
+	svc.Go(posting{clients, poster{store: st, http: newPostClient(), now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}}.Run)
+	svc.Loop("walk tasks", (&taskWalker{store: st, clients: clients, now: svc.Now}).Step, walkEvery, clients.walk)
+	svc.Loop("read clients", clients.Step, rosterPoll, nil)
 }
 
 // openFHIR opens the FHIR door to the network.

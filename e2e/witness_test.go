@@ -15,7 +15,6 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
-	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
 )
@@ -38,7 +37,11 @@ func writeFeeds(dir string) error {
 	if err := lis.Close(); err != nil {
 		return err
 	}
-	if err := os.CopyFS(dir, feeds.Files); err != nil {
+	checkout, err := devinfra.Checkout()
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(checkout, "services/discharge-hub/feeds"))); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "witness.json"), fmt.Appendf(nil, witnessFeed, wardAddr), 0o644)

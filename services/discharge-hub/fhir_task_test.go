@@ -24,6 +24,7 @@ import (
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/bus"
@@ -107,6 +108,13 @@ func TestATaskOfAStayThatCameByHL7IsToldToo(t *testing.T) {
 	}
 }
 
+// aClientOf is a roster of one client, which sends for a provider.
+func aClientOf(provider string) *roster {
+	r := &roster{}
+	r.current.Store(newClientele(map[string]client{"a": {ID: "a", Feeds: []discharge.Feed{{Provider: provider}}}}))
+	return r
+}
+
 func TestTasksFromBeforeTheFirstClientAreThereAfterAStart(t *testing.T) {
 	h, e := startFHIR(t)
 	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
@@ -114,12 +122,7 @@ func TestTasksFromBeforeTheFirstClientAreThereAfterAStart(t *testing.T) {
 	if _, err := h.db.Pool.Exec(t.Context(), `DELETE FROM fhir_task`); err != nil {
 		t.Fatal(err)
 	}
-	all, err := loadFeeds("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	clients := &roster{}
-	clients.current.Store(newClientele(map[string]client{"mse-epr": {ID: "mse-epr", Feeds: all[len(all)-1:]}}))
+	clients := aClientOf("RAJ")
 	w := &taskWalker{store: &store{db: h.db, teller: &teller{clients}}, clients: clients, now: func() time.Time { return day(3, 9) }}
 	for more := true; more; {
 		var err error

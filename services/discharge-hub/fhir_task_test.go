@@ -61,7 +61,7 @@ func (e *engine) task(t *testing.T, visit, business string) answer {
 	var a answer
 	kittest.Eventually(t, "the Task is "+business, func() bool {
 		a = e.send(t, "GET", "/fhir/Task/"+fhir.TaskID(spellID(visit)), "")
-		return a.status == http.StatusOK && strings.Contains(a.raw, `"code":"`+business+`"`)
+		return a.status == http.StatusOK && strings.Contains(a.raw, `"businessStatus":{"coding":[{"code":"`+business+`"`)
 	})
 	return a
 }
@@ -87,11 +87,22 @@ func TestTheTaskTellsHowFarTheHandoverIs(t *testing.T) {
 	if a := e.task(t, "V1", "taken"); a.body["status"] != "accepted" {
 		t.Error(a.raw)
 	}
+	visit := due()
+	visit.TakenAt, visit.FirstContactAt, visit.VisitOn = at, at, "2026-09-10"
+	h.pickup(t, "V1", 3, visit)
+	if a := e.task(t, "V1", "visit-booked"); a.body["status"] != "in-progress" || !strings.Contains(a.raw, `"valueDateTime":"2026-09-10"`) {
+		t.Error(a.raw)
+	}
+	visit.VisitOn = ""
+	h.pickup(t, "V1", 4, visit)
+	if a := e.task(t, "V1", "first-contact"); strings.Contains(a.raw, "visit-booked") {
+		t.Errorf("a visit that was cancelled is told: %s", a.raw)
+	}
 	met := due()
 	met.TakenAt, met.FirstContactAt, met.CompletedAt, met.Ending, met.Met = at, at, at, pickupv1.Ending_ENDING_ASSESSED, true
-	h.pickup(t, "V1", 3, met)
+	h.pickup(t, "V1", 5, met)
 	a := e.task(t, "V1", "assessed")
-	if a.body["status"] != "completed" || a.header.Get("ETag") != `W/"4"` {
+	if a.body["status"] != "completed" || a.header.Get("ETag") != `W/"6"` {
 		t.Error(a.raw)
 	}
 	if strings.Contains(a.raw, "TESTER") || strings.Contains(a.raw, "9990000026") {

@@ -114,7 +114,8 @@ func TestExceptionOfARecordedEventNamesItsFieldAndIsCorrected(t *testing.T) {
 	if got.GetFormat() != "record-event" || got.GetFinger().GetPath() != "discharged_at" || at != `"2026-09-01T14:00:00Z"` || !strings.Contains(got.GetFound(), "admitted_at") {
 		t.Errorf("the finger points at %q: %v", at, got)
 	}
-	for faulty, right := range map[string]string{`"V1"`: `""`, "hub-staff": "mse-fhir", "kind": "kinds", "09-01": "09-01"} {
+	for faulty, right := range map[string]string{`"V1"`: `""`, "hub-staff": "mse-fhir", "kind": "kinds", "09-01": "09-01",
+		`EVENT_KIND_DISCHARGE"`: `EVENT_KIND_REVOKE_MERGE", "patient_number": "1", "prior_patient_number": "2"`} {
 		_, err := h.correctText(got, t, faulty, right)
 		expectCode(t, err, codes.InvalidArgument, faulty+" becomes "+right)
 	}

@@ -86,6 +86,9 @@ func (s *server) copyOf(m storedMessage, corrected []byte) (body []byte, control
 		if err := checkRecordEvent(&req); err != nil {
 			return nil, "", err
 		}
+		if kinds[req.GetKind()] == discharge.KindRevokeMerge { // whether there is such a merge is asked where it is recorded
+			return nil, "", fault.Field("message", "must not revoke a merge; record that with RecordEvent")
+		}
 		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&req)
 		return body, req.GetMessageId(), err
 	}

@@ -18,6 +18,7 @@ import (
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
 // telling is an answer to queue for a spell.
@@ -134,8 +135,8 @@ type queuedAnswer struct {
 	traceparent string
 }
 
-// claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; nil if there is none. An
-// answer waits for the earlier ones of its spell.
+// claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; pg.ErrNothing if there is
+// none. An answer waits for the earlier ones of its spell.
 func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Time) (*queuedAnswer, error) {
 	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}}
 	var spell uuid.UUID
@@ -147,7 +148,7 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 		RETURNING id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent`, feed, now, lease).
 		Scan(&a.id, &spell, &a.Word, &a.About, &a.At, &a.Team, &a.Outcome, &a.tries, &a.recordedAt, &a.traceparent)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
+		return nil, pg.ErrNothing
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim an answer: %w", err)

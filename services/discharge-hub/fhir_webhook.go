@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
+	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
 // poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
@@ -74,7 +76,11 @@ type post struct {
 
 // Step posts what is due.
 func (p *poster) Step(ctx context.Context) (bool, error) {
-	due, err := p.claim(ctx)
+	var due []post
+	err := failpoint.Do(ctx, "webhook.claim", func() (err error) { due, err = p.claim(ctx); return err })
+	if errors.Is(err, pg.ErrNothing) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("claim webhooks of %s: %w", p.client.ID, err)
 	}
@@ -92,6 +98,7 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 	return len(due) == postBatch, nil
 }
 
+// claim takes what is due until the lease ends; pg.ErrNothing if nothing is.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
 	now := p.now()
 	rows, err := p.store.db.Pool.Query(ctx, `
@@ -106,7 +113,7 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
 		var one post
 		var text []byte
 		if err := row.Scan(&one.task.id, &one.task.Number, &one.task.Created, &one.task.UpdatedAt, &text, &one.spell, &one.attempts, &one.since); err != nil {
@@ -114,6 +121,10 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 		}
 		return one, json.Unmarshal(text, &one.task.handover)
 	})
+	if err == nil && len(due) == 0 {
+		return nil, pg.ErrNothing
+	}
+	return due, err
 }
 
 // deliver posts a Task once and notes what came of it.

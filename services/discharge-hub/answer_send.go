@@ -127,7 +127,7 @@ func (a *answerer) Step(ctx context.Context) (bool, error) {
 
 // tell logs what a person should know of: the first failure of a row, a rejection, and an alarm while answers are late.
 func (a *answerer) tell(ctx context.Context, next *queuedAnswer, o attempt) {
-	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries + 1}
+	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries}
 	switch late := a.used.Sub(next.recordedAt); {
 	case o.accepted():
 	case o.rejected():

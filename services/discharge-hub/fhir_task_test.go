@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -315,6 +317,41 @@ func TestAPostAfterARestoreIsKnownForAnother(t *testing.T) {
 	came, bodies := receiver.got()
 	if came[1].Header.Get("X-Request-ID") == came[2].Header.Get("X-Request-ID") {
 		t.Errorf("two Tasks with one X-Request-ID: %s and %s", bodies[1], bodies[2])
+	}
+}
+
+// TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce lets the two meet in the database.
+func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T) {
+	h, e := startPosting(t, &taskReceiver{status: 503})
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
+	p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+	var claimed []post
+	kittest.Eventually(t, "it is begun", func() bool {
+		var err error
+		claimed, err = p.claim(t.Context())
+		return err == nil
+	})
+	saving, err := h.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = saving.Rollback(t.Context()) }()
+	if _, err := saving.Exec(t.Context(), `UPDATE webhook_due SET version = version + 1`); err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan error)
+	go func() {
+		taken <- h.db.InTx(t.Context(), "webhook", func(tx pgx.Tx) error { return p.taken(t.Context(), tx, p.now(), claimed[0]) })
+	}()
+	kittest.Eventually(t, "the one waits for the other", func() bool {
+		return h.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	})
+	if err := errors.Join(saving.Commit(t.Context()), <-taken); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.count(t, `SELECT count(*) FROM webhook_due WHERE attempts = 0 AND next_at = since`); n != 1 {
+		t.Error("the newer version waits until the lease of the one before ends")
 	}
 }
 

@@ -170,14 +170,15 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	})
 }
 
-// taken ends the posting of a version; of a newer one that came meanwhile it begins at once.
+// taken ends the posting of a version; of a newer one that came meanwhile it begins at once. The deletion comes first: it waits for whoever is
+// just saving a newer version, which the update then sees.
 func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
-	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
-		p.client.ID, one.task.id, now, one.task.Number); err != nil {
-		return fmt.Errorf("note delivery: %w", err)
-	}
 	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`,
 		p.client.ID, one.task.id, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
+		p.client.ID, one.task.id, now, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)
 	}
 	_, err := tx.Exec(ctx, `

@@ -53,9 +53,10 @@ func ExpectWith(messages []Told, care map[string]Care) []Expected {
 			firstOf[key] = m.SpellID
 		}
 	}
+	news := newsOf(messages)
 	var all []Expected
 	for _, id := range slices.Sorted(maps.Keys(spells)) {
-		e := expect(spells[id], newsOf(messages), care[id])
+		e := expect(spells[id], news, care[id])
 		// One stay under two keys: both tasks stay, the spell with the greater id is the hub's to look at.
 		for _, m := range spells[id] {
 			if key := m.stayKey(); key != "" && firstOf[key] != id {

@@ -15,7 +15,7 @@ type Message map[string]string
 const Null = `""`
 
 // segments are those that an ADT message may have here, in their order.
-var segments = []string{"MSH", "EVN", "PID", "PD1", "NK1", "PV1", "PV2"}
+var segments = []string{"MSH", "EVN", "PID", "PD1", "NK1", "MRG", "PV1", "PV2"}
 
 // Encode writes the message. What the map does not hold is empty; a segment without fields is left out. It panics at a path that names
 // no field, such as `PV1-x`.

@@ -28,6 +28,7 @@ func (w *world) disagreements() string {
 		all = append(all, left)
 	}
 	ask("messages not interpreted", `SELECT count(*) FROM discharge_hub.inbound_pending`)
+	ask("messages about people not told to their spells", `SELECT count(*) FROM discharge_hub.person_pending`)
 	ask("spells not delivered", `SELECT count(*) FROM discharge_hub.spell s JOIN discharge_hub.outbox o USING (id)
 		WHERE (s.delivered_epoch, s.delivered_version) IS DISTINCT FROM (o.epoch, o.version)`)
 	for _, service := range serviceNames {

@@ -35,6 +35,9 @@ func (h *hospital) send() {
 		if !accepted || p.dead.Load() {
 			w.tell("%s gets no answer to %s", h.name, m.ControlID)
 			h.wait = w.sched.steps + w.rng.IntN(30)
+			if m.Event != nil { // a merge can be taken back once the hub has read it: whoever records it comes back to it later
+				h.queue = append(h.queue[1:], m)
+			}
 			return
 		}
 		w.tell("%s: %s %s is accepted", h.name, m.Kind, m.ControlID)

@@ -119,6 +119,7 @@ func (t *traffic) next() oracle.Stay {
 	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
+		stay.Messages = oracle.RevocationsLast(stay.Messages)
 	}
 	return stay
 }

@@ -68,7 +68,8 @@ func (w *world) nextDeadline() (at time.Time, ok bool) {
 
 // check compares every outcome with the oracle, and looks for what must not be there.
 func (w *world) check() {
-	expected := oracle.ExpectWith(w.told, w.staff.care())
+	care := w.staff.care()
+	expected := oracle.ExpectWith(w.told, care)
 	spells := map[string]bool{}
 	for _, want := range expected {
 		spells[want.SpellID] = true
@@ -91,6 +92,7 @@ func (w *world) check() {
 		fmt.Fprintln(w.sched.hash, compact(seen))
 	}
 	w.nothingElse(spells)
+	w.wards.check(expected, care)
 }
 
 // see reads a task and its handover as an observer does.

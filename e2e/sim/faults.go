@@ -45,6 +45,8 @@ const (
 	acksForgotten      Fault = "JetStream: acks forgotten in a kill"
 	truncated          Fault = "JetStream: end of a stream lost"
 	wiped              Fault = "JetStream: store wiped"
+	wardBusy           Fault = "ward that has no room for an answer (AE)"
+	wardRejects        Fault = "ward that rejects an answer (AR)"
 )
 
 // Faults are all kinds, in the order in which they are reported.
@@ -52,12 +54,13 @@ var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
 	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
-	lostAck, acksForgotten, truncated, wiped,
+	lostAck, acksForgotten, truncated, wiped, wardBusy, wardRejects,
 }
 
-// odds are how often what the courier may do wrong goes wrong, where it can.
+// odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
+	wardBusy: 0.05, wardRejects: 0.02,
 }
 
 // faults makes things go wrong, and counts them.
@@ -71,7 +74,7 @@ func (f *faults) happened(kind Fault) {
 	f.count[kind]++
 }
 
-// happens throws the dice for a fault of the courier.
+// happens throws the dice for a fault of the courier or of a ward.
 func (f *faults) happens(kind Fault) bool {
 	if !f.on || f.world.rng.Float64() >= odds[kind]*f.world.roughness {
 		return false
@@ -93,6 +96,7 @@ func (f *faults) pick(kinds ...Fault) Fault { return kinds[f.world.rng.IntN(len(
 
 // step gives the baton to a flow, and now and then something goes wrong with what it is about to do.
 func (w *world) step(f *flow) {
+	w.wards.look()
 	odds := 0.012
 	switch f.at.kind {
 	case committing, publishing, calling:

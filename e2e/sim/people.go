@@ -9,8 +9,8 @@ import (
 	"github.com/homeward-care/homeward/services/kit/authn"
 )
 
-// hospital is a sender with one message on the way at a time: it sends until it is told that the message is stored.
-type hospital struct {
+// sender is a hospital with one message on the way at a time: it sends until it is told that the message is stored.
+type sender struct {
 	w     *world
 	name  string
 	queue []oracle.Told
@@ -18,10 +18,10 @@ type hospital struct {
 	wait  int // not before that step
 }
 
-func (h *hospital) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <= h.w.sched.steps }
+func (h *sender) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <= h.w.sched.steps }
 
 // send sends the next message, by the door that it is for.
-func (h *hospital) send() {
+func (h *sender) send() {
 	w, m := h.w, h.queue[0]
 	p := w.processOf("discharge-hub", "MLLP")
 	if p == nil { // connection refused

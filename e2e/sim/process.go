@@ -108,7 +108,9 @@ func (n *node) start() error {
 func (p *process) wire(s settings) (err error) {
 	switch p.node.service {
 	case "discharge-hub":
-		p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment"}, s.feeds)
+		if p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment"}, s.feeds); err == nil {
+			err = p.hub.AnswerWards(p.svc, p.line)
+		}
 	case "community-pickup":
 		err = communitypickup.Wire(p.svc, communitypickup.Config{
 			HubAddr: "discharge-hub", AssessmentAddr: "light-touch-assessment", ReablementAddr: "reablement-capacity",

@@ -32,7 +32,8 @@ type world struct {
 	told  []oracle.Told // what was accepted
 	// acceptedAt is when, in the order of told.
 	acceptedAt []time.Time
-	hospitals  []*hospital
+	hospitals  []*sender
+	wards      *wards
 	staff      *staff
 	restore    *restored
 
@@ -168,7 +169,7 @@ func (w *world) recover() {
 }
 
 func (w *world) allSent() bool {
-	return !slices.ContainsFunc(w.hospitals, func(h *hospital) bool { return h.busy || len(h.queue) > 0 })
+	return !slices.ContainsFunc(w.hospitals, func(h *sender) bool { return h.busy || len(h.queue) > 0 })
 }
 
 // finish lets every flow that has begun come to its end.

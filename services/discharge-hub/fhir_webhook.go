@@ -92,17 +92,19 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 	return len(due) == postBatch, nil
 }
 
+// claim takes what is due. What is put off for longer than anything is was put off by a clock that was ahead: it is due.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
 	now := p.now()
 	rows, err := p.store.db.Pool.Query(ctx, `
 		WITH claimed AS (
 			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
 			WHERE client = $1 AND task_id = ANY (ARRAY(
-				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED))
+				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+				|| ARRAY(SELECT task_id FROM webhook_due WHERE client = $1 AND next_at > $5 ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED))
 			RETURNING d.task_id, d.attempts, d.since
 		)
 		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since FROM claimed c JOIN fhir_task t USING (task_id)`,
-		p.client.ID, now, now.Add(postLease), postBatch)
+		p.client.ID, now, now.Add(postLease), postBatch, now.Add(2*slowRetry))
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (w *world) check() {
 		fmt.Fprintln(w.sched.hash, compact(seen))
 	}
 	w.nothingElse(spells)
-	w.wards.check(expected, care)
+	w.checkTold(expected, care)
 }
 
 // see reads a task and its handover as an observer does.

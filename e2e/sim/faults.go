@@ -47,6 +47,7 @@ const (
 	wiped              Fault = "JetStream: store wiped"
 	wardBusy           Fault = "ward that has no room for an answer (AE)"
 	wardRejects        Fault = "ward that rejects an answer (AR)"
+	engineBusy         Fault = "webhook that answers 503"
 )
 
 // Faults are all kinds, in the order in which they are reported.
@@ -54,13 +55,13 @@ var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
 	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
-	lostAck, acksForgotten, truncated, wiped, wardBusy, wardRejects,
+	lostAck, acksForgotten, truncated, wiped, wardBusy, wardRejects, engineBusy,
 }
 
 // odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
-	wardBusy: 0.05, wardRejects: 0.02,
+	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.05,
 }
 
 // faults makes things go wrong, and counts them.
@@ -97,6 +98,7 @@ func (f *faults) pick(kinds ...Fault) Fault { return kinds[f.world.rng.IntN(len(
 // step gives the baton to a flow, and now and then something goes wrong with what it is about to do.
 func (w *world) step(f *flow) {
 	w.wards.look()
+	w.engine.look()
 	odds := 0.012
 	switch f.at.kind {
 	case committing, publishing, calling:

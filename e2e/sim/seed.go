@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -83,8 +84,15 @@ func Open(ctx context.Context, url string) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Simulator{db: db, settings: settings{place, list}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
+	clients, err := writeClients()
+	if err != nil {
+		return nil, err
+	}
+	return &Simulator{db: db, settings: settings{place, list, clients}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
 }
+
+// Close removes what the simulator has written beside the database.
+func (s *Simulator) Close() error { return os.RemoveAll(s.settings.clients) }
 
 // vacuumEvery so many seeds.
 const vacuumEvery = 50
@@ -115,6 +123,10 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.wards = &wards{w: w, told: w.rng.IntN(2) == 0, accepted: map[string][]hospital.Answer{}, known: map[string]bool{}}
 	if w.wards.told {
 		w.settings.feeds = withWards(w.settings.feeds)
+	}
+	w.engine = &engine{w: w, came: map[delivery]string{}, newest: map[string]fhirTask{}, attempts: map[string]map[string]int{}}
+	if w.rng.IntN(2) == 0 {
+		w.settings.clients = ""
 	}
 	w.roughness = []float64{0.3, 1, 1, 2.5}[w.rng.IntN(4)]
 	if err := w.populate(s); err != nil {

@@ -122,29 +122,38 @@ func (w *world) toldOut() {
 		w.round()
 	}
 	if n := w.untold(); n > 0 {
-		w.fail("after hours in which nothing went wrong %d answers to wards are not accepted", n)
+		w.fail("after hours in which nothing went wrong %d answers to wards and Tasks are not accepted", n)
+	}
+}
+
+// checkTold compares what wards and the engine accepted with what must have become of the spells; from then on nobody is told anything.
+func (w *world) checkTold(expected []oracle.Expected, care map[string]oracle.Care) {
+	calls := w.wards.calls + w.engine.calls
+	w.pass(2 * time.Hour)
+	w.round()
+	if n := w.wards.calls + w.engine.calls - calls; n > 0 {
+		w.fail("%d times somebody is told what was accepted", n)
+	}
+	touched := func(spell string) bool { return len(w.staff.acted[spell]) > 0 || care[spell] != (oracle.Care{}) }
+	if w.wards.told {
+		w.wards.check(expected, touched)
+	}
+	if w.settings.clients != "" {
+		w.engine.check(expected, touched)
 	}
 }
 
 func (w *world) untold() (n int) {
-	if err := w.db.admin.QueryRow(w.ctx, `SELECT count(*) FROM discharge_hub.answer WHERE accepted_at IS NULL`).Scan(&n); err != nil {
-		w.fail("answers to wards: %v", err)
+	if err := w.db.admin.QueryRow(w.ctx, `SELECT (SELECT count(*) FROM discharge_hub.answer WHERE accepted_at IS NULL)
+		+ (SELECT count(*) FROM discharge_hub.webhook_due)`).Scan(&n); err != nil {
+		w.fail("what is still to be told: %v", err)
 	}
 	return n
 }
 
 // check compares what the wards accepted with what the hub has noted, and with what must have become of the spells.
-func (s *wards) check(expected []oracle.Expected, care map[string]oracle.Care) {
+func (s *wards) check(expected []oracle.Expected, touched func(spell string) bool) {
 	w := s.w
-	if !s.told {
-		return
-	}
-	calls := s.calls
-	w.pass(2 * time.Hour)
-	w.round()
-	if s.calls != calls {
-		w.fail("wards are told what they have accepted: %d answers", s.calls-calls)
-	}
 	if w.restore.service == "discharge-hub" {
 		return // what it told after the backup it may tell again in other words
 	}
@@ -162,7 +171,7 @@ func (s *wards) check(expected []oracle.Expected, care map[string]oracle.Care) {
 		}
 	}
 	for _, want := range expected {
-		s.checkSpell(want, len(w.staff.acted[want.SpellID]) > 0 || care[want.SpellID] != (oracle.Care{}))
+		s.checkSpell(want, touched(want.SpellID))
 	}
 }
 

@@ -34,6 +34,7 @@ type world struct {
 	acceptedAt []time.Time
 	hospitals  []*sender
 	wards      *wards
+	engine     *engine
 	staff      *staff
 	restore    *restored
 

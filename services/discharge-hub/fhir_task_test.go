@@ -319,7 +319,7 @@ func TestRetriesGrowAndNeverEnd(t *testing.T) {
 		about    time.Duration
 	}{{1, 0, time.Second}, {2, 0, 2 * time.Second}, {5, 0, 16 * time.Second}, {9, 0, 256 * time.Second}, {10, 0, maxRetry}, {1000, time.Hour, maxRetry}, {1000, 25 * time.Hour, time.Hour}} {
 		for range 100 {
-			if d := retryPost(c.attempts, c.waited); d < c.about*9/10 || d > c.about*11/10 {
+			if d := retryPost(uuid.New(), c.attempts, c.waited); d < c.about*9/10 || d > c.about*11/10 {
 				t.Errorf("attempt %d after %s: %s, want about %s", c.attempts, c.waited, d, c.about)
 			}
 		}

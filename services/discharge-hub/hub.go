@@ -105,6 +105,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := hub.AnswerWards(svc, cfg.identity(svc.Log).mllpLine); err != nil {
 		return err
 	}
+	hub.PostTasks(svc, newPostClient(), postBatch)
 	if cfg.FHIRAddr != "" {
 		door, err := hub.openFHIR(svc, cfg)
 		if err != nil {

@@ -61,7 +61,7 @@ var Faults = []Fault{
 // odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
-	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.05,
+	wardBusy: 0.1, wardRejects: 0.04, engineBusy: 0.3,
 }
 
 // faults makes things go wrong, and counts them.

@@ -14,6 +14,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -66,7 +67,9 @@ type attempt struct {
 	said string      // MSA-3, or the error
 }
 
-func (a attempt) accepted() bool { return a.code == hl7.Accept || a.code == hl7.CommitAccept }
+func (a attempt) accepted() bool {
+	return a.code == hl7.Accept || a.code == hl7.CommitAccept || failpoint.Bug("unaccepted-answer-passes")
+}
 func (a attempt) rejected() bool { return a.code == hl7.Reject || a.code == hl7.CommitReject }
 
 // wait is when to try again after so many tries.

@@ -312,6 +312,18 @@ func TestATaskThatNobodyTakesForADayIsAnExceptionAndGoesOn(t *testing.T) {
 	kittest.Eventually(t, "the exception is closed when it is taken", func() bool { return open24() == 0 })
 }
 
+func TestAVersionThatIsCountedAgainAfterARestoreIsAnotherDelivery(t *testing.T) {
+	lost := taskRow{id: uuid.New(), Version: fhir.Version{Number: 3, UpdatedAt: day(2, 14)}}
+	again := lost
+	if deliveryID(again) != deliveryID(lost) {
+		t.Error("two attempts at one version have two ids")
+	}
+	again.UpdatedAt = again.UpdatedAt.Add(time.Microsecond)
+	if deliveryID(again) == deliveryID(lost) {
+		t.Error("a receiver that was told before the restore takes the new Task for the one that it has had")
+	}
+}
+
 func TestRetriesGrowAndNeverEnd(t *testing.T) {
 	for _, c := range []struct {
 		attempts int

@@ -135,7 +135,7 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 			p.client.ID, one.task.id, one.task.Number, now, status, text); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
-		if cause == nil {
+		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
 			return p.taken(ctx, tx, now, one)
 		}
 		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
@@ -219,9 +219,10 @@ func (p *poster) send(ctx context.Context, one post) (status int, err error) {
 	return status, err
 }
 
-// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had.
+// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had. A database that was restored counts
+// versions again: when the version came about tells them apart.
 func deliveryID(t taskRow) string {
-	return uuid.NewSHA1(t.id, []byte(strconv.FormatInt(t.Number, 10))).String()
+	return uuid.NewSHA1(t.id, fmt.Appendf(nil, "%d %d", t.Number, t.UpdatedAt.UnixMicro())).String()
 }
 
 // signature is what a receiver checks: t is when it was signed, in seconds since 1970, and v1 is HMAC-SHA256 of `<t>.<body>` in hexadecimal.

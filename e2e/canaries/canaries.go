@@ -68,7 +68,7 @@ var All = []Canary{
 	},
 	{
 		Name: "walk-stops-at-first-page", Breaks: "reconciliation compares one page and takes it for everything",
-		Promise: "whatever the bus lost is repaired", Tests: "services/kit/reconcile", // the simulation's few spells are one page
+		Promise: "whatever the bus lost is repaired", Tests: "services/kit/reconcile", Simulated: true,
 	},
 	{
 		Name: "epoch-forgotten", Breaks: "a declared restore begins no new epoch",

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/kit/fault"
 )
 
@@ -32,6 +33,9 @@ type wire struct {
 	to string
 }
 
+// walkPage is how many versions a peer lists at once, so that a dozen spells are several pages of a reconciliation.
+const walkPage = 4
+
 var errAway = status.Error(codes.Unavailable, "simulation: nobody answers")
 
 // Invoke makes a call at the moment that the scheduler chooses: it may find nobody, be made twice, or lose its answer.
@@ -44,6 +48,11 @@ func (c wire) Invoke(ctx context.Context, name string, req, resp any, _ ...grpc.
 	p := c.w.processOf(c.to, name)
 	if p == nil {
 		return errAway
+	}
+	if walk, ok := req.(*opsv1.ListVersionsRequest); ok {
+		walk = proto.CloneOf(walk)
+		walk.Limit = walkPage
+		req = walk
 	}
 	body, err := proto.Marshal(req.(proto.Message))
 	if err != nil {

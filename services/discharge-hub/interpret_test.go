@@ -1,12 +1,13 @@
 package dischargehub
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
 
-	"go.opentelemetry.io/otel/trace"
+	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
+	"github.com/homeward-care/homeward/services/kit/kittest"
+	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
 // Many large messages that came while nobody interpreted are not read into memory at one time, and all are read.
@@ -15,11 +16,7 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 	h := newStepped(t)
 	const messages, size = 6, 4 << 20
 	for n := range messages {
-		raw := adt("A01", fmt.Sprintf("M%d", n), fmt.Sprintf("V%d", n), day(1, 9)).Set("ZZZ-1", strings.Repeat("x", size)).Bytes()
-		if err := h.store.insertInbound(t.Context(), []*inbound{{Feed: "mse-basildon", Format: formatHL7, ControlID: "M", Body: raw, Accepted: true,
-			Span: trace.SpanFromContext(t.Context()), digest: sha256.Sum256(raw), receivedAt: restoredAt}}); err != nil {
-			t.Fatal(err)
-		}
+		h.insert(adt("A01", fmt.Sprintf("M%d", n), fmt.Sprintf("V%d", n), day(1, 9)).Set("ZZZ-1", strings.Repeat("x", size)).Bytes())
 	}
 	pending := func() (n int) {
 		if err := h.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM inbound_pending`).Scan(&n); err != nil {
@@ -40,5 +37,46 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 			t.Fatalf("a batch of %d messages of %d bytes", read, size)
 		}
 		left = now
+	}
+}
+
+// Handovers cost the same whether many or few are stored: no statement reads more than what is about its own spells.
+func TestAHandoverReadsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	db, err := pg.Open(kittest.Database(t, migrations.FS), pg.Options{MaxConns: 1}) // one session, whose statistics can be asked for
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	h := steppedOn(t, db)
+	h.store.teller = &teller{providers: map[string][]string{"RAJ": nil}}
+	const batch = 100
+	blocks := func() (n int) {
+		if _, err := db.Pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Pool.QueryRow(t.Context(), `
+			SELECT (SELECT sum(idx_blks_read + idx_blks_hit) FROM pg_statio_user_indexes) + (SELECT sum(heap_blks_read + heap_blks_hit) FROM pg_statio_user_tables)`).
+			Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	handovers := func(round int) int {
+		before := blocks()
+		for n := range batch {
+			h.insert(adt("A03", fmt.Sprintf("M%d", n), fmt.Sprintf("V%d-%d", round, n), day(1, 9)).SetRaw("PID-3", fmt.Sprintf("%d^^^RAJ^PI", 1000*round+n)).Bytes())
+		}
+		if _, err := h.in.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return blocks() - before
+	}
+	first := handovers(1)
+	if _, err := db.Pool.Exec(t.Context(), `INSERT INTO fact (inbound_id, spell_id, fact) SELECT -n, gen_random_uuid(), '{}' FROM generate_series(1, 20000) n`); err != nil {
+		t.Fatal(err)
+	}
+	if last := handovers(2); last > 2*first {
+		t.Errorf("%d blocks read for the first %d handovers, %d for as many with thousands stored", first, batch, last)
 	}
 }

@@ -106,7 +106,7 @@ type querier interface {
 func readPeople(ctx context.Context, db querier, keys []string) (people, error) {
 	found := people{}
 	for len(keys) > 0 {
-		rows, err := db.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id, part`, keys)
+		rows, err := db.Query(ctx, `SELECT patient, inbound_id, fact FROM person_fact WHERE patient = ANY($1) AND superseded_by IS NULL ORDER BY patient, inbound_id, part`, keys)
 		if err != nil {
 			return nil, fmt.Errorf("read facts of people: %w", err)
 		}

@@ -43,14 +43,19 @@ var restoredAt = time.Date(2026, 9, 10, 9, 0, 0, 0, time.UTC)
 
 func newStepped(t *testing.T, messages ...*hl7.Builder) *stepped {
 	t.Helper()
-	h := &stepped{t: t, db: kittest.Open(t, kittest.Database(t, migrations.FS))}
+	h := steppedOn(t, kittest.Open(t, kittest.Database(t, migrations.FS)))
+	h.send(messages...)
+	return h
+}
+
+func steppedOn(t *testing.T, db *pg.DB) *stepped {
+	t.Helper()
+	h := &stepped{t: t, db: db, store: &store{db: db}}
 	var err error
 	if h.feeds, err = loadFeeds(""); err != nil {
 		t.Fatal(err)
 	}
-	h.store = &store{db: h.db}
 	h.start()
-	h.send(messages...)
 	return h
 }
 
@@ -63,14 +68,19 @@ func (h *stepped) now() time.Time { return restoredAt }
 func (h *stepped) send(messages ...*hl7.Builder) {
 	h.t.Helper()
 	for _, m := range messages {
-		raw := m.Bytes()
-		if err := h.store.insertInbound(h.t.Context(), []*inbound{{Feed: "mse-basildon", Format: formatHL7, ControlID: "M", Body: raw, Accepted: true,
-			Span: trace.SpanFromContext(h.t.Context()), digest: sha256.Sum256(raw), receivedAt: restoredAt}}); err != nil {
-			h.t.Fatal(err)
-		}
+		h.insert(m.Bytes())
 		if _, err := h.in.Step(h.t.Context()); err != nil {
 			h.t.Fatal(err)
 		}
+	}
+}
+
+// insert stores a message and leaves it to be interpreted.
+func (h *stepped) insert(raw []byte) {
+	h.t.Helper()
+	if err := h.store.insertInbound(h.t.Context(), []*inbound{{Feed: "mse-basildon", Format: formatHL7, ControlID: "M", Body: raw, Accepted: true,
+		Span: trace.SpanFromContext(h.t.Context()), digest: sha256.Sum256(raw), receivedAt: restoredAt}}); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

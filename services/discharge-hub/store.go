@@ -156,7 +156,7 @@ type storedFact struct {
 
 // factsOf returns the facts of the spells that hold, in the order in which their messages were stored.
 func factsOf(ctx context.Context, db querier, spells []uuid.UUID) (map[uuid.UUID][]storedFact, error) {
-	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL ORDER BY inbound_id`, spells)
+	rows, err := db.Query(ctx, `SELECT spell_id, inbound_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NULL ORDER BY spell_id, inbound_id`, spells)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
 	}

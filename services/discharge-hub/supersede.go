@@ -100,7 +100,7 @@ func withdrawnFacts(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, holding 
 	if len(empty) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, `SELECT spell_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NOT NULL ORDER BY inbound_id`, empty)
+	rows, err := tx.Query(ctx, `SELECT spell_id, fact FROM fact WHERE spell_id = ANY($1) AND superseded_by IS NOT NULL ORDER BY spell_id, inbound_id`, empty)
 	if err != nil {
 		return nil, fmt.Errorf("read corrected facts: %w", err)
 	}

@@ -128,8 +128,8 @@ type position struct {
 	changedAt time.Time
 }
 
-// comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns where the page ended, and whether it
-// was the last.
+// comparePage asks for one page, and fetches and applies what the inbox does not hold. It returns where the page ended, and whether nothing
+// is left: a producer may give less than it was asked for, so that an empty page alone is the end.
 func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest) (last position, done bool, err error) {
 	var page *opsv1.ListVersionsResponse
 	if err := failpoint.Do(ctx, "reconcile.list", func() (err error) { page, err = w.Source.ListVersions(ctx, req); return err }); err != nil {
@@ -160,7 +160,7 @@ func (w *Walker) comparePage(ctx context.Context, req *opsv1.ListVersionsRequest
 		w.Repaired += int64(len(events))
 		w.Log.InfoContext(ctx, "reconciliation repaired what the bus had not brought", "type", w.Type, "count", len(events))
 	}
-	return last, len(versions) < int(req.GetLimit()) || failpoint.Bug("walk-stops-at-first-page"), nil
+	return last, failpoint.Bug("walk-stops-at-first-page"), nil
 }
 
 func (w *Walker) fetch(ctx context.Context, ids []string) ([]event.Event, error) {

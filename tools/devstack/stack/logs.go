@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -63,13 +64,18 @@ func tail(path string) string {
 	return "the end of " + path + ":\n  " + strings.Join(lines, "\n  ")
 }
 
-// hint explains a death that its log gives away.
+// hint explains a death by what its log says last.
 func hint(path string) string {
 	text, err := lastBytes(path, 4000)
 	if err == nil && bytes.Contains(bytes.ToLower(text), []byte("no space left on device")) {
 		return ", the disk is full, make room on it"
 	}
-	return ", its log is " + path
+	last := bytes.TrimSpace(text)
+	last = last[bytes.LastIndexByte(last, '\n')+1:]
+	if len(last) == 0 {
+		return ", its log is " + path
+	}
+	return fmt.Sprintf(", its log %s ends with %q", path, last)
 }
 
 func lastBytes(path string, n int64) ([]byte, error) {

@@ -107,7 +107,7 @@ func (x *ListVersionsRequest) GetLimit() int32 {
 	return 0
 }
 
-// ListVersionsResponse is one page; it is the last one when it holds fewer than the limit.
+// ListVersionsResponse is one page; after the last one comes an empty page.
 type ListVersionsResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Versions []*AggregateVersion    `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`

@@ -108,7 +108,7 @@ func (p post) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (e *engine) take(task fhirTask, request, body string) int {
 	e.calls++
-	if e.w.faults.happens(engineBusy) {
+	if e.w.faults.refuses(engineBusy) {
 		return http.StatusServiceUnavailable
 	}
 	key := delivery{task.ID, request}

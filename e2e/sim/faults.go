@@ -61,23 +61,28 @@ var Faults = []Fault{
 // odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
-	wardBusy: 0.1, wardRejects: 0.04, engineBusy: 0.3,
+	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.1,
 }
 
 // faults makes things go wrong, and counts them.
 type faults struct {
 	world *world
 	on    bool
-	count map[Fault]int
+	// refusing is on for longer, because most is told when all is quiet.
+	refusing bool
+	count    map[Fault]int
 }
 
 func (f *faults) happened(kind Fault) {
 	f.count[kind]++
 }
 
-// happens throws the dice for a fault of the courier or of a ward.
-func (f *faults) happens(kind Fault) bool {
-	if !f.on || f.world.rng.Float64() >= odds[kind]*f.world.roughness {
+// happens throws the dice for a fault of the courier; refuses does for one of a ward or of the engine.
+func (f *faults) happens(kind Fault) bool { return f.on && f.throw(kind) }
+func (f *faults) refuses(kind Fault) bool { return f.refusing && f.throw(kind) }
+
+func (f *faults) throw(kind Fault) bool {
+	if f.world.rng.Float64() >= odds[kind]*f.world.roughness {
 		return false
 	}
 	f.happened(kind)

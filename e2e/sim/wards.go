@@ -75,10 +75,10 @@ func (s *wards) take(feed string, message []byte) []byte {
 	if !ok {
 		w.fail("the ward of %s is sent what is no answer: %q", feed, message)
 	}
-	if w.faults.happens(wardBusy) {
+	if w.faults.refuses(wardBusy) {
 		return a.Acknowledge("AE")
 	}
-	if w.faults.happens(wardRejects) {
+	if w.faults.refuses(wardRejects) {
 		return a.Acknowledge("AR")
 	}
 	if !s.known[a.ControlID] {
@@ -114,13 +114,15 @@ func (s *wards) isTrue(a hospital.Answer) {
 
 // toldOut lets the hours go by in which everything is told that is still to be told.
 func (w *world) toldOut() {
-	for range 20 {
+	for n := range 20 {
 		if w.untold() == 0 {
 			break
 		}
+		w.faults.refusing = w.faults.refusing && n < 6
 		w.pass(10 * time.Minute)
 		w.round()
 	}
+	w.faults.refusing = false
 	if n := w.untold(); n > 0 {
 		w.fail("after hours in which nothing went wrong %d answers to wards and Tasks are not accepted", n)
 	}

@@ -77,7 +77,7 @@ const (
 
 // live is the part of a seed in which hospitals send, people work and things go wrong.
 func (w *world) live() {
-	w.faults.on = true
+	w.faults.on, w.faults.refusing = true, true
 	for turn := 0; turn < mostSteps && len(w.violations) == 0; turn++ {
 		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() && w.restore.over() {
 			return

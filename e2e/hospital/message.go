@@ -1,5 +1,6 @@
-// Package hospital is a hospital as seen from outside: it writes HL7 v2 messages and sends them over MLLP like an integration engine. It
-// speaks HL7 by the standard's text alone and imports nothing of the services, so that no mistake of the hub's own code can hide in it.
+// Package hospital is a hospital as seen from outside: it writes HL7 v2 messages and sends them over MLLP like an integration engine, it is a
+// client of a FHIR door, and it has receivers for what it is told back: a webhook for Tasks, and the ward's for answers. It speaks all of
+// these by their documents alone and imports nothing of the services, so that no mistake of the hub's own code can hide in it.
 package hospital
 
 import (

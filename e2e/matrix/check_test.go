@@ -30,7 +30,7 @@ var edges = []struct{ producer, eventType, consumer string }{
 
 // check says what is still missing, or wrong, of what was acknowledged in a story and of all that the services hold.
 func (s *story) check(ctx context.Context) error {
-	return errors.Join(s.w.settled(ctx), s.w.sound(ctx), s.stored(ctx), s.outcomes(ctx))
+	return errors.Join(s.w.settled(ctx), s.w.sound(ctx), s.stored(ctx), s.outcomes(ctx), s.teamsOfMerged(ctx), s.storedByFHIR(ctx), s.posted(ctx), s.answered(ctx))
 }
 
 // settled: nothing is on its way, every handover is delivered, and the services agree on every version.

@@ -44,7 +44,7 @@ func restoredBy(f fault) string {
 // and checks that all comes out right.
 func (w *world) restoreUnder(ctx context.Context, f fault, n int) error {
 	name := restoredBy(f)
-	s := &story{w: w, n: n, began: time.Now(), acted: map[string][]oracle.Acted{}, care: map[string]oracle.Care{}}
+	s := w.begin(n)
 	r := rand.New(rand.NewPCG(uint64(n), 2))
 	before, after := oracle.NewStay(r, 10*n, time.Now().AddDate(0, 0, -30)), oracle.NewStay(r, 10*n+1, time.Now().AddDate(0, 0, -10))
 	half := len(before.Messages) / 2

@@ -29,6 +29,7 @@ type story struct {
 	w     *world
 	n     int
 	began time.Time
+	door  *hospital.FHIR
 
 	mu    sync.Mutex
 	told  []oracle.Told             // acknowledged messages
@@ -36,15 +37,24 @@ type story struct {
 	care  map[string]oracle.Care
 	extra []string // control ids of acknowledged messages that are about no spell
 	news  []string // and of those that are about a person
+
+	merges []merge
+	fresh  bool // nothing of it was lost with a database
+}
+
+// begin is the nth story, of which nothing is told yet. Its hospital signs in anew at the FHIR door.
+func (w *world) begin(n int) *story {
+	return &story{w: w, n: n, began: time.Now(), door: &hospital.FHIR{Door: w.FHIR, SignIn: w.signIn}, acted: map[string][]oracle.Acted{}, care: map[string]oracle.Care{}}
 }
 
 // tell plays the nth story to its end, with events in it that nobody can apply if there is to be poison.
 func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*story, error) {
-	s := &story{w: w, n: n, began: time.Now(), acted: map[string][]oracle.Acted{}, care: map[string]oracle.Care{}}
+	s := w.begin(n)
+	s.fresh = true
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wait sync.WaitGroup
-	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued}
+	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued, s.byFHIR, s.merged}
 	if poison {
 		scenes = append(scenes, s.poisoned)
 	}
@@ -66,7 +76,9 @@ func (s *story) send(ctx context.Context, messages ...oracle.Told) error {
 	defer sender.Close()
 	for _, m := range messages {
 		var err error
-		if m.Event == nil {
+		if m.FHIR != nil {
+			err = s.post(ctx, m)
+		} else if m.Event == nil {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			err = sender.SendUntilAccepted(ctx, m.HL7)
 			cancel()

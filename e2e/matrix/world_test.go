@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
@@ -41,8 +42,11 @@ type world struct {
 	needs  reablementv1.ReablementCapacityServiceClient // as hub staff
 	offers reablementv1.ReablementCapacityServiceClient // as a provider
 	db     map[string]*pgxpool.Pool
-	armed  int             // how often faults were armed
-	poison map[string]bool // ids of events that nobody can apply
+	told   *hospital.Webhook
+	ward   *hospital.Ward
+	signIn func(context.Context) (token string, err error) // at the FHIR door
+	armed  int                                             // how often faults were armed
+	poison map[string]bool                                 // ids of events that nobody can apply
 }
 
 // startWorld starts a stack of ready-made programs in a new folder.
@@ -55,9 +59,13 @@ func startWorld(ctx context.Context, dir string, binaries map[string]string) (*w
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
 		return nil, err
 	}
+	toldBack, err := w.receive()
+	if err != nil {
+		return nil, err
+	}
 	w.Stack, err = stack.Start(ctx, stack.Options{
 		Dir: dir, Binaries: maps.Clone(binaries), Say: func(string) {},
-		Env: func(service string) []string { return []string{"HOMEWARD_FAILPOINTS=" + w.faultsFile(service)} },
+		Env: func(service string) []string { return append(toldBack, "HOMEWARD_FAILPOINTS="+w.faultsFile(service)) },
 	})
 	if err != nil {
 		return nil, err
@@ -101,6 +109,8 @@ func (w *world) close() error {
 	for _, db := range w.db {
 		db.Close()
 	}
+	w.told.Close()
+	w.ward.Close()
 	return w.Stop()
 }
 

@@ -14,7 +14,7 @@
 // # How to use it
 //
 //	stay := oracle.NewStay(r, 7, leaving)                 // its Messages are in the order in which the hospital recorded them
-//	for _, told := range stay.Messages { ... }            // told.HL7 over MLLP, or told.Event over gRPC; shuffled, twice, late
+//	for _, told := range stay.Messages { ... }            // told.HL7 over MLLP, told.Event over gRPC, told.FHIR (Stay.ByFHIR) by HTTP; shuffled, twice, late
 //	for _, want := range oracle.Expect(stored) {          // one for each spell, by spell id
 //		seen := oracle.SeenOf(task).With(handover)
 //		wrong = append(wrong, oracle.Check(want, seen)...)  // CheckActed where people have worked on the task

@@ -16,10 +16,11 @@ import (
 type Told struct {
 	Feed      string // key of the sender, for instance `mse-basildon`
 	ControlID string // MSH-10, or the record's message id
-	// HL7 goes over MLLP, and Fields are its fields; or Event goes over gRPC (RecordEvent).
+	// HL7 goes over MLLP, and Fields are its fields; or Event goes over gRPC (RecordEvent); or FHIR, a message, is posted to $process-message.
 	HL7    []byte
 	Fields hospital.Message
 	Event  *dischargev1.RecordEventRequest
+	FHIR   []byte
 	// Recorded is when the hospital recorded it; it alone orders messages.
 	Recorded time.Time
 	// SpellID is the spell that it is about; empty for what is about a person, and for what must have no effect: a test message, or a trigger
@@ -58,6 +59,7 @@ var feeds = map[string]struct{ application, facility, provider, scope string }{
 	"mse-all":      {"MSEPAS-ALL", "RAJ12", "RAJ", "whole-hospital"},
 	"bhrut":        {"BHRUTPAS", "RF4", "RF4", "social-care"},
 	"dartford":     {"DGTPAS", "RN7", "RN7", "social-care"},
+	fhirFeed:       {"", "", "RAJ", "social-care"},
 	"hub-staff":    {"", "", "RAJ", ""},
 }
 
@@ -95,6 +97,9 @@ func (m Told) numberAt(number string) string {
 // digest tells messages apart: the same bytes from the same sender are one message.
 func (m Told) digest() [sha256.Size]byte {
 	body := m.HL7
+	if m.FHIR != nil {
+		body = m.FHIR
+	}
 	if m.Event != nil {
 		var err error
 		if body, err = (proto.MarshalOptions{Deterministic: true}).Marshal(m.Event); err != nil {

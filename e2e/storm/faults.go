@@ -31,7 +31,8 @@ func planned(kinds []fault, seed uint64, length time.Duration) []blow {
 	free := map[string]time.Duration{} // when a part can be struck again
 	var blows []blow
 	var deck []fault
-	for at := time.Second; at < length; at += time.Second + time.Duration(r.Int64N(int64(2*time.Second))) {
+	pace := min(2*time.Second, length*9/10/time.Duration(len(kinds))) // so that each kind has its turn
+	for at := time.Second; at < length; at += pace/2 + time.Duration(r.Int64N(int64(pace))) {
 		if len(deck) == 0 {
 			deck = make([]fault, len(kinds))
 			for i, n := range r.Perm(len(kinds)) {

@@ -16,9 +16,15 @@ type Report struct {
 	Fired map[string]int
 	// Acknowledged, Resent and Refused count messages that were answered AA, tries that failed, and those of them that were answered AE.
 	Acknowledged, Resent, Refused int
-	Visits, Tasks                 int
+	// ByFHIR and ResentByFHIR are those of them at the FHIR door.
+	ByFHIR, ResentByFHIR int
+	Visits, Tasks        int
+	// Posts and Answers are what came to the webhook and to the ward, PostsAgain and AnswersAgain those that came more than once.
+	Posts, PostsAgain, Answers, AnswersAgain int
 	// Settled is the time from when all parts were back until everything was delivered and all services agreed.
 	Settled time.Duration
+	// Told is the time from then until the hospital knew it all.
+	Told time.Duration
 	// Longest is the longest time from the acknowledgement of a spell's last message to its delivery, LongestQuiet that of those that were
 	// acknowledged when all was quiet.
 	Longest, LongestQuiet time.Duration
@@ -27,8 +33,8 @@ type Report struct {
 	Violations []string
 }
 
-func (s *storm) report(ctx context.Context, quiet time.Time, settled time.Duration, found []string) Report {
-	r := Report{Seed: s.opts.Seed, Fired: map[string]int{}, Settled: settled, Violations: found, Looks: s.witness.looked()}
+func (s *storm) report(ctx context.Context, quiet time.Time, settled, told time.Duration, found []string) Report {
+	r := Report{Seed: s.opts.Seed, Fired: map[string]int{}, Settled: settled, Told: told, Violations: found, Looks: s.witness.looked()}
 	for _, f := range s.kinds {
 		r.Fired[f.kind] = s.fired[f.kind]
 		if s.fired[f.kind] == 0 {
@@ -41,6 +47,16 @@ func (s *storm) report(ctx context.Context, quiet time.Time, settled time.Durati
 	r.Acknowledged, r.Resent, r.Refused = int(s.traffic.accepted.Load()), int(s.traffic.resent.Load()), int(s.traffic.refused.Load())
 	if r.Resent == 0 {
 		r.Violations = append(r.Violations, "no sender felt anything: nothing was broken")
+	}
+	r.ByFHIR, r.ResentByFHIR = int(s.traffic.acceptedByFHIR.Load()), int(s.traffic.resentByFHIR.Load())
+	if r.ByFHIR == 0 || r.ResentByFHIR == 0 {
+		r.Violations = append(r.Violations, "nobody felt anything at the FHIR door")
+	}
+	for _, n := range s.receivers.webhook.Posts() {
+		r.Posts, r.PostsAgain = r.Posts+n, r.PostsAgain+n-1
+	}
+	for _, a := range s.receivers.ward.Came() {
+		r.Answers, r.AnswersAgain = r.Answers+a.Times, r.AnswersAgain+a.Times-1
 	}
 	r.Visits = len(s.traffic.visits())
 	var err error
@@ -69,12 +85,16 @@ func (r Report) String() string {
 	line("messages acknowledged", r.Acknowledged)
 	line("sent again", r.Resent)
 	line("  of them answered AE", r.Refused)
+	line("  by FHIR, and sent again there", fmt.Sprint(r.ByFHIR, ", ", r.ResentByFHIR))
 	line("spells", r.Visits)
 	line("tasks", r.Tasks)
 	line("looks at what must hold at every moment", r.Looks)
 	line("longest from acknowledgement to delivered, in the storm", r.Longest.Round(time.Millisecond))
 	line("longest from acknowledgement to delivered, after it", r.LongestQuiet.Round(time.Millisecond))
 	line("all services agreed, after all parts were back", r.Settled.Round(100*time.Millisecond))
+	line("posted to the webhook, of that again", fmt.Sprint(r.Posts, ", ", r.PostsAgain))
+	line("told to the ward, of that again", fmt.Sprint(r.Answers, ", ", r.AnswersAgain))
+	line("the hospital knew it all, after all parts were back", r.Told.Round(100*time.Millisecond))
 	line("seed", r.Seed)
 	line("violations", len(r.Violations))
 	w.Flush()

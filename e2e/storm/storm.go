@@ -48,7 +48,9 @@ type storm struct {
 	links   ways
 	traffic *traffic
 	witness witness
-	atEnd   []func() error // in reverse order
+
+	receivers receivers
+	atEnd     []func() error // in reverse order
 
 	database, courier *disk // nil where they are not of their own
 	network           network
@@ -102,8 +104,12 @@ func (s *storm) start(ctx context.Context) error {
 		lost = errors.Join(lost, err)
 		return near
 	}
-	var err error
-	if s.stack, err = stack.Start(ctx, stack.Options{Dir: dir, Binaries: s.opts.Binaries, NATSNodes: nodes, Through: through, Say: s.opts.Say}); err != nil {
+	toldBack, err := s.receive()
+	if err != nil {
+		return err
+	}
+	if s.stack, err = stack.Start(ctx, stack.Options{Dir: dir, Binaries: s.opts.Binaries, NATSNodes: nodes, Through: through, Say: s.opts.Say,
+		Env: func(string) []string { return toldBack }}); err != nil {
 		return err
 	}
 	s.atEnd = append(s.atEnd, s.stack.Stop)
@@ -114,7 +120,11 @@ func (s *storm) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kinds := slices.Concat(s.processFaults(), s.wayFaults(), s.courierFaults(), s.diskFaults())
+	fhir, err := s.links.through("hospitals", "FHIR", strings.TrimPrefix(s.stack.FHIR, "http://"))
+	if err != nil {
+		return err
+	}
+	kinds := slices.Concat(s.processFaults(), s.wayFaults(), s.receiverFaults(), s.courierFaults(), s.diskFaults())
 	if s.opts.Cluster {
 		if err := s.replicate(ctx); err != nil {
 			return err
@@ -122,7 +132,7 @@ func (s *storm) start(ctx context.Context) error {
 		kinds = slices.Concat(s.processFaults(), s.clusterFaults())
 	}
 	s.kinds = slices.DeleteFunc(kinds, func(f fault) bool { return !s.wants(f.kind) })
-	s.traffic, err = newTraffic(s.stack, door, s.opts.Seed)
+	s.traffic, err = newTraffic(s.stack, door, "http://"+fhir, s.opts.Seed)
 	return err
 }
 
@@ -152,6 +162,7 @@ func (s *storm) stop() error {
 		err = errors.Join(err, end())
 	}
 	s.links.close()
+	s.receivers.close()
 	s.atEnd = nil
 	return err
 }
@@ -161,6 +172,9 @@ const quietTraffic = 5 * time.Second
 
 // recovery is how long everything may take to come back and to be delivered when all is quiet: what the platform promises.
 const recovery = time.Minute
+
+// tellingBack is how long hospitals may wait for what their receivers did not take: the rests between tries grow, as a receiver that is away wants it.
+const tellingBack = 4 * time.Minute
 
 // Run lets the storm rage and returns what it did and what was found. An error means that the storm itself could not be made.
 func (s *storm) Run(ctx context.Context) (Report, error) {
@@ -184,16 +198,23 @@ func (s *storm) Run(ctx context.Context) (Report, error) {
 		s.note("all messages are acknowledged")
 	}
 	found := []string{}
-	for ended := time.Now(); ; sleep(ctx, 500*time.Millisecond) {
-		if found = s.check(ctx); len(found) == 0 || time.Since(ended) > recovery || ctx.Err() != nil {
-			break
+	await := func(check func(context.Context) []string, limit time.Duration) {
+		for began := time.Now(); ; sleep(ctx, 500*time.Millisecond) {
+			if found = check(ctx); len(found) == 0 || time.Since(began) > limit || ctx.Err() != nil {
+				return
+			}
 		}
 	}
+	await(s.check, recovery)
 	settled := time.Since(quiet)
+	if len(found) == 0 {
+		await(s.checkTold, tellingBack)
+	}
+	told := time.Since(quiet)
 	stopWatching()
 	watch.Wait()
 	found = append(found, s.witness.violations()...)
-	return s.report(ctx, quiet, settled, found), errors.Join(err, ctx.Err())
+	return s.report(ctx, quiet, settled, told, found), errors.Join(err, ctx.Err())
 }
 
 // rage strikes as planned, and returns when all is healed.

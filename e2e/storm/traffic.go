@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,10 @@ import (
 // traffic is what goes on while the storm rages: hospitals that send, and wards whose people need an assessment and reablement.
 type traffic struct {
 	stack   *stack.Stack
-	door    string
+	door    string // of MLLP
+	fhir    string // and of FHIR
 	seed    uint64
+	signIn  func(ctx context.Context) (token string, err error) // at the FHIR door
 	clients clients
 	conns   []*grpc.ClientConn
 
@@ -30,6 +33,8 @@ type traffic struct {
 	accepted atomic.Int64
 	resent   atomic.Int64
 	refused  atomic.Int64 // of the resent ones: answered AE
+
+	acceptedByFHIR, resentByFHIR atomic.Int64 // those of them at the FHIR door
 
 	mu       sync.Mutex
 	begun    int
@@ -54,8 +59,13 @@ type visit struct {
 	assessment, reablement bool // what the ward asked for and got
 }
 
-func newTraffic(s *stack.Stack, door string, seed uint64) (*traffic, error) {
-	t := &traffic{stack: s, door: door, seed: seed, cancel: func() {}}
+func newTraffic(s *stack.Stack, door, fhir string, seed uint64) (*traffic, error) {
+	client, err := stack.OpenClient(filepath.Dir(s.IssuerDir))
+	if err != nil {
+		return nil, err
+	}
+	signIn := func(ctx context.Context) (string, error) { return client.Token(ctx, s.FHIR) } // not through the storm: the address is signed for
+	t := &traffic{stack: s, door: door, fhir: fhir, seed: seed, signIn: signIn, cancel: func() {}}
 	return t, t.connect()
 }
 
@@ -84,12 +94,20 @@ func (t *traffic) close() {
 	}
 }
 
+// sender is a hospital's integration engine, and its record system beside it.
+type sender struct {
+	hospital.Sender
+	fhir hospital.FHIR
+}
+
 // hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
 func (t *traffic) hospital(going, bounded context.Context, ward bool) {
-	s := &hospital.Sender{Addr: t.door}
+	s := &sender{Sender: hospital.Sender{Addr: t.door}, fhir: hospital.FHIR{Door: t.fhir, SignIn: t.signIn}}
 	defer func() {
 		s.Close()
-		t.resent.Add(int64(s.Resent))
+		s.fhir.Close()
+		t.resent.Add(int64(s.Resent + s.fhir.Resent))
+		t.resentByFHIR.Add(int64(s.fhir.Resent))
 		t.refused.Add(int64(s.Refused))
 	}()
 	for going.Err() == nil {
@@ -109,7 +127,8 @@ func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 	}
 }
 
-// next is the next stay of the run. Its messages come in some order: every third time in any at all.
+// next is the next stay of the run. Its messages come in some order: every third time in any at all. One stay in five comes by FHIR as far as
+// FHIR tells the same, and by HL7 for the rest.
 func (t *traffic) next() oracle.Stay {
 	t.mu.Lock()
 	t.begun++
@@ -117,6 +136,9 @@ func (t *traffic) next() oracle.Stay {
 	t.mu.Unlock()
 	r := rand.New(rand.NewPCG(t.seed, uint64(n)))
 	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
+	if n%5 == 0 {
+		stay = stay.ByFHIR(t.began)
+	}
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
 		stay.Messages = oracle.RevocationsLast(stay.Messages)
@@ -125,9 +147,14 @@ func (t *traffic) next() oracle.Stay {
 }
 
 // tell sends a whole stay through its doors, each message until it is acknowledged.
-func (t *traffic) tell(ctx context.Context, s *hospital.Sender, v *visit) error {
+func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
 	for _, m := range v.Messages {
-		if m.Event != nil {
+		if m.FHIR != nil {
+			if _, err := s.fhir.Send(ctx, "POST", "/fhir/$process-message", m.ControlID, m.FHIR); err != nil {
+				return err
+			}
+			t.acceptedByFHIR.Add(1)
+		} else if m.Event != nil {
 			if err := until(ctx, func() error { _, err := t.clients.hub.RecordEvent(ctx, m.Event); return err }); err != nil {
 				return err
 			}

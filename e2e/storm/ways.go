@@ -57,12 +57,17 @@ const (
 	toCourier  = "NATS"
 	toDatabase = "PostgreSQL"
 	toPeer     = "gRPC"
+	toFHIR     = "FHIR"
+	toWebhook  = "webhook"
+	toWard     = "ward"
 )
 
 func (w *way) kind() string {
 	switch {
 	case w.to == "MLLP":
 		return toDoor
+	case w.to == toFHIR, w.to == toWebhook, w.to == toWard:
+		return w.to
 	case strings.HasPrefix(w.to, "nats"):
 		return toCourier
 	case w.to == "postgres":
@@ -74,7 +79,7 @@ func (w *way) kind() string {
 // wayFaults break connections: one way of a kind, or, one time in three, all of the kind.
 func (s *storm) wayFaults() []fault {
 	var kinds []fault
-	for _, kind := range []string{toDoor, toCourier, toDatabase, toPeer} {
+	for _, kind := range []string{toDoor, toFHIR, toCourier, toDatabase, toPeer, toWebhook, toWard} {
 		some := func(r *rand.Rand) []*way {
 			all := slices.DeleteFunc(s.links.of("", ""), func(w *way) bool { return w.kind() != kind })
 			if r.IntN(3) > 0 {

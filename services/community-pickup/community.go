@@ -49,6 +49,8 @@ func methods() authn.Table {
 		pickupv1.CommunityPickupService_ListTasks_FullMethodName:      teams,
 		pickupv1.CommunityPickupService_TakeTask_FullMethodName:       teams,
 		pickupv1.CommunityPickupService_RecordContact_FullMethodName:  teams,
+		pickupv1.CommunityPickupService_BookVisit_FullMethodName:      teams,
+		pickupv1.CommunityPickupService_CancelVisit_FullMethodName:    teams,
 		pickupv1.CommunityPickupService_CompleteTask_FullMethodName:   teams,
 		pickupv1.CommunityPickupService_DecideProposal_FullMethodName: {authn.CLSManager, authn.HubStaff},
 		pickupv1.CommunityPickupService_AssignTeam_FullMethodName:     {authn.CLSManager, authn.HubStaff},

@@ -184,14 +184,26 @@ func TestTeamWorksItsTaskAndNobodyElseSeesIt(t *testing.T) {
 	if err != nil || called.GetTask().GetTask().GetProgress() != pickupv1.Progress_PROGRESS_PICKED_UP {
 		t.Fatalf("contact: %v, %v", called, err)
 	}
+	visit := &pickupv1.BookVisitRequest{TaskId: id, Version: called.GetTask().GetVersion(), On: time.Now().AddDate(0, 0, 7).Format(time.DateOnly)}
+	if _, err := stranger.BookVisit(t.Context(), visit); status.Code(err) != codes.NotFound {
+		t.Errorf("another team books a visit: %v", err)
+	}
+	booked, err := worker.BookVisit(t.Context(), visit)
+	if err != nil || booked.GetTask().GetTask().GetVisitOn() != visit.GetOn() {
+		t.Fatalf("visit: %v, %v", booked, err)
+	}
+	off, err := worker.CancelVisit(t.Context(), &pickupv1.CancelVisitRequest{TaskId: id, Version: booked.GetTask().GetVersion()})
+	if err != nil || off.GetTask().GetTask().GetVisitOn() != "" {
+		t.Fatalf("no visit: %v, %v", off, err)
+	}
 	done, err := worker.CompleteTask(t.Context(), &pickupv1.CompleteTaskRequest{
-		TaskId: id, Version: called.GetTask().GetVersion(), Ending: pickupv1.Ending_ENDING_ASSESSED,
+		TaskId: id, Version: off.GetTask().GetVersion(), Ending: pickupv1.Ending_ENDING_ASSESSED,
 	})
 	if err != nil || !done.GetTask().GetTask().GetMet() {
 		t.Fatalf("complete: %v, %v", done, err)
 	}
-	if n := c.count(t, `SELECT count(*) FROM audit WHERE actor = 'test:grays' AND record = $1`, id); n != 3 {
-		t.Errorf("%d audit rows for three commands", n)
+	if n := c.count(t, `SELECT count(*) FROM audit WHERE actor = 'test:grays' AND record = $1`, id); n != 5 {
+		t.Errorf("%d audit rows for five commands", n)
 	}
 }
 

@@ -186,6 +186,9 @@ func taskToProto(t pickup.Task) *pickupv1.Task {
 	if t.Resolved != nil {
 		p.ResolvedDied = &t.Resolved.Died
 	}
+	if t.Visit != nil {
+		p.VisitOn, p.VisitAt = string(t.Visit.On), timestamp(t.Visit.At)
+	}
 	p.Route = routeToProto(t.Route)
 	if s := t.Inputs.Spell; s != nil {
 		p.SpellEpoch, p.SpellVersion, p.SpellStatus = s.Epoch, s.Version, word(spellStatuses, s.Status)
@@ -237,6 +240,9 @@ func taskFromProto(p *pickupv1.Task) (pickup.Task, pickup.Stamp) {
 	}
 	if status := p.GetReablementStatus(); status != "" {
 		t.Inputs.Need = &pickup.Need{SpellID: t.SpellID, Status: pickup.NeedStatus(status), PlannedEndOn: pickup.Date(p.GetReablementEndsOn())}
+	}
+	if on := p.GetVisitOn(); on != "" {
+		t.Visit = &pickup.Visit{On: pickup.Date(on), At: timeOf(p.GetVisitAt())}
 	}
 	t.Route = routeFromProto(p.GetRoute(), p.GetDirectoryVersion())
 	if s := p.GetSettled(); s != nil {

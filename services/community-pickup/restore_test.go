@@ -97,6 +97,10 @@ func TestRestoredServiceHasItsTasksBack(t *testing.T) {
 			task, err := task.Take("user:grays", worked)
 			return task, nil, err
 		})
+		whole.change(worked, id, func(task pickup.Task) (pickup.Task, []pickup.Notice, error) {
+			task, err := task.BookVisit(whole.store.place, "", worked.AddDate(0, 0, 7), worked)
+			return task, nil, err
+		})
 		whole.change(later, id, func(task pickup.Task) (pickup.Task, []pickup.Notice, error) {
 			task, fired := pickup.Fire(whole.store.place, task, later)
 			return task, fired, nil

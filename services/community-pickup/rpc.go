@@ -133,6 +133,22 @@ func (s *server) RecordContact(ctx context.Context, req *pickupv1.RecordContactR
 	return &pickupv1.RecordContactResponse{Task: resp}, err
 }
 
+// BookVisit records for when the visit is booked.
+func (s *server) BookVisit(ctx context.Context, req *pickupv1.BookVisitRequest) (*pickupv1.BookVisitResponse, error) {
+	resp, err := s.command(ctx, req.GetTaskId(), req.GetVersion(), "task.visit", "booked", func(t pickup.Task, _ authn.Principal, now time.Time) (pickup.Task, error) {
+		return t.BookVisit(s.store.place, pickup.Date(req.GetOn()), timeOf(req.GetAt()), now)
+	})
+	return &pickupv1.BookVisitResponse{Task: resp}, err
+}
+
+// CancelVisit records that no visit is booked any more.
+func (s *server) CancelVisit(ctx context.Context, req *pickupv1.CancelVisitRequest) (*pickupv1.CancelVisitResponse, error) {
+	resp, err := s.command(ctx, req.GetTaskId(), req.GetVersion(), "task.visit", "cancelled", func(t pickup.Task, _ authn.Principal, _ time.Time) (pickup.Task, error) {
+		return t.CancelVisit()
+	})
+	return &pickupv1.CancelVisitResponse{Task: resp}, err
+}
+
 // CompleteTask closes a task.
 func (s *server) CompleteTask(ctx context.Context, req *pickupv1.CompleteTaskRequest) (*pickupv1.CompleteTaskResponse, error) {
 	ending := word(endings, req.GetEnding())

@@ -18,6 +18,7 @@ import (
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
 // telling is an answer to queue for a spell.
@@ -25,6 +26,7 @@ type telling struct {
 	spell         uuid.UUID
 	word          discharge.Word
 	about         string
+	again         string // of `delivered`: what it is about when that version was told before, with another outcome or team
 	at            time.Time
 	team, outcome string
 	traceparent   string
@@ -64,7 +66,8 @@ func answerReceived(ctx context.Context, tx pgx.Tx, now time.Time, answered []st
 	return queueAnswers(ctx, tx, now, `SELECT u.* FROM u`, feeds, words)
 }
 
-// answerTask queues what a task says, on each feed that was answered about its spell before.
+// answerTask queues what a task says, on each feed that was answered about its spell before. `delivered` is said once of each version of the
+// spell, and again when the outcome or the team is another than what the ward heard last: an involvement may turn up, and a team may change.
 func answerTask(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, tasks []event.Event, read []*pickupv1.Task) error {
 	if len(answered) == 0 {
 		return nil
@@ -73,6 +76,7 @@ func answerTask(ctx context.Context, tx pgx.Tx, now time.Time, answered []string
 	for i, t := range read {
 		w := telling{spell: tasks[i].Key, team: t.GetTeam(), outcome: outcomeWord[t.GetOutcome()], traceparent: event.Traceparent(tasks[i].Trace)}
 		w.word, w.about, w.at = discharge.WordDelivered, versionKey(t.GetSpellEpoch(), t.GetSpellVersion()), now
+		w.again = w.about + ", task " + versionKey(tasks[i].Epoch, tasks[i].Version)
 		words = append(words, w)
 		for _, later := range []struct {
 			word discharge.Word
@@ -86,9 +90,13 @@ func answerTask(ctx context.Context, tx pgx.Tx, now time.Time, answered []string
 		}
 	}
 	return queueAnswers(ctx, tx, now, `
-		SELECT r.feed, u.spell_id, u.word, u.about, u.at, u.team, u.outcome, u.traceparent, u.nr
-		FROM u JOIN LATERAL (SELECT DISTINCT feed FROM answer a WHERE a.spell_id = u.spell_id AND a.word = 'received' AND a.feed = ANY($10)
-			AND (u.word <> 'delivered' OR a.about = u.about)) r ON true`, make([]string, len(words)), words, answered)
+		SELECT r.feed, u.spell_id, u.word, CASE WHEN u.word = 'delivered' AND (said.outcome, said.team) <> (u.outcome, u.team) AND EXISTS (
+				SELECT 1 FROM answer b WHERE b.spell_id = u.spell_id AND b.feed = r.feed AND b.word = 'delivered' AND b.about = u.about)
+			THEN u.again ELSE u.about END AS about, u.at, u.team, u.outcome, u.traceparent, u.nr
+		FROM u JOIN LATERAL (SELECT DISTINCT feed FROM answer a WHERE a.spell_id = u.spell_id AND a.word = 'received' AND a.feed = ANY($11)
+			AND (u.word <> 'delivered' OR a.about = u.about)) r ON true
+		LEFT JOIN LATERAL (SELECT outcome, team FROM answer d WHERE d.spell_id = u.spell_id AND d.feed = r.feed AND d.word = 'delivered'
+			ORDER BY d.id DESC LIMIT 1) said ON true`, make([]string, len(words)), words, answered)
 }
 
 var outcomeWord = map[pickupv1.Outcome]string{
@@ -104,21 +112,23 @@ func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, 
 		return nil
 	}
 	n := len(words)
-	spells, kinds, abouts, times := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]time.Time, n)
+	spells, kinds, times := make([]uuid.UUID, n), make([]string, n), make([]time.Time, n)
+	abouts, agains := make([]string, n), make([]string, n)
 	teams, outcomes, traces := make([]string, n), make([]string, n), make([]string, n)
 	for i, w := range words {
-		spells[i], kinds[i], abouts[i], times[i] = w.spell, string(w.word), w.about, w.at
+		spells[i], kinds[i], times[i] = w.spell, string(w.word), w.at
+		abouts[i], agains[i] = w.about, w.again
 		teams[i], outcomes[i], traces[i] = w.team, w.outcome, w.traceparent
 	}
 	_, err := tx.Exec(ctx, `
 		WITH u AS (
-			SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[])
-			WITH ORDINALITY AS u (feed, spell_id, word, about, at, team, outcome, traceparent, nr)
+			SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[])
+			WITH ORDINALITY AS u (feed, spell_id, word, about, at, team, outcome, traceparent, again, nr)
 		), wanted AS (`+source+`)
 		INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try)
-		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $9, $9 FROM wanted ORDER BY nr
+		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $10, $10 FROM wanted ORDER BY nr
 		ON CONFLICT (spell_id, feed, word, about) DO NOTHING`,
-		append([]any{feeds, spells, kinds, abouts, times, teams, outcomes, traces, now}, more...)...)
+		append([]any{feeds, spells, kinds, abouts, times, teams, outcomes, traces, agains, now}, more...)...)
 	if err != nil {
 		return fmt.Errorf("queue the ward's answers: %w", err)
 	}
@@ -129,22 +139,30 @@ func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, 
 type queuedAnswer struct {
 	discharge.Answer
 	id          int64
-	tries       int
+	tries       int       // with the one that is begun
+	begunAt     time.Time // the attempt's, as it is recorded
 	recordedAt  time.Time
 	traceparent string
 }
 
-// claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; nil if there is none. An
-// answer waits for the earlier ones of its spell. One that is put off for longer than any is was put off by a clock that was ahead: it is due.
+// claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; pg.ErrNothing if there is
+// none. An answer waits for the earlier ones of its spell. The attempt is recorded when it is begun, so that one whose end nobody sees is too.
+// An answer that is put off for longer than any is was put off by a clock that was ahead: it is due.
 func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Time) (*queuedAnswer, error) {
-	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}}
+	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}, begunAt: now}
 	var spell uuid.UUID
 	err := s.db.Pool.QueryRow(ctx, `
-		UPDATE answer SET next_try = $3 WHERE id = coalesce((`+fmt.Sprintf(nextAnswer, `<= $2`)+`), (`+fmt.Sprintf(nextAnswer, `> $4`)+`))
-		RETURNING id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent`, feed, now, lease, now.Add(discharge.AfterReject+answerLease)).
+		WITH claimed AS (
+			UPDATE answer SET next_try = $3, tries = tries + 1 WHERE id = coalesce((`+fmt.Sprintf(nextAnswer, `<= $2`)+`), (`+fmt.Sprintf(nextAnswer, `> $4`)+`))
+			RETURNING *
+		), begun AS (
+			INSERT INTO answer_attempt (answer_id, at, result, said) SELECT id, $2, 'begun', '' FROM claimed
+		)
+		SELECT id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent FROM claimed`,
+		feed, now, lease, now.Add(discharge.AfterReject+answerLease)).
 		Scan(&a.id, &spell, &a.Word, &a.About, &a.At, &a.Team, &a.Outcome, &a.tries, &a.recordedAt, &a.traceparent)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
+		return nil, pg.ErrNothing
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim an answer: %w", err)
@@ -181,9 +199,9 @@ func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time
 		"Let the receiver be set up for it (answer_attempt holds what it says); it is tried again every hour", a.Feed)
 	_, err := s.db.Pool.Exec(ctx, `
 		WITH attempt AS (
-			INSERT INTO answer_attempt (answer_id, at, result, said) VALUES ($1, $2, $3, $4)
+			UPDATE answer_attempt SET result = $3, said = $4 WHERE answer_id = $1 AND at = $13
 		), moved AS (
-			UPDATE answer SET tries = tries + CASE WHEN id = $1 THEN 1 ELSE 0 END, rejected = id = $1 AND $5, accepted_at = CASE WHEN id = $1 THEN $6::timestamptz END,
+			UPDATE answer SET rejected = id = $1 AND $5, accepted_at = CASE WHEN id = $1 THEN $6::timestamptz END,
 				next_try = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz ELSE next_try END
 			WHERE spell_id = $8 AND feed = $9 AND accepted_at IS NULL AND id >= $1 AND (id = $1 OR $6::timestamptz IS NULL)
 		), opened AS (
@@ -194,8 +212,8 @@ func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time
 		UPDATE exception SET closed_at = $2
 		WHERE $6::timestamptz IS NOT NULL AND spell_id = $8 AND kind = $10 AND closed_at IS NULL
 			AND NOT EXISTS (SELECT 1 FROM answer o WHERE o.spell_id = $8 AND o.rejected AND o.accepted_at IS NULL AND o.id <> $1)`,
-		a.id, at, cmp.Or(string(o.code), "none"), o.said, o.rejected(), accepted, at.Add(o.wait(a.tries+1)),
-		uuid.MustParse(a.SpellID), a.Feed, answerRejected, hubOwner, detail)
+		a.id, at, cmp.Or(string(o.code), "none"), o.said, o.rejected(), accepted, at.Add(o.wait(a.tries)),
+		uuid.MustParse(a.SpellID), a.Feed, answerRejected, hubOwner, detail, a.begunAt)
 	if err != nil {
 		return fmt.Errorf("record what came of an answer: %w", err)
 	}
@@ -212,7 +230,7 @@ func (s *store) answerHops(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, 
 			WHEN tries > 0 THEN ', not accepted yet' ELSE ', waits' END || ', tries: ' || tries, CASE WHEN accepted_at IS NULL THEN next_try END
 		FROM answer WHERE spell_id = $1
 		UNION ALL
-		(SELECT t.at, 'answer sent', a.word || ', feed ' || a.feed || CASE WHEN t.result = 'none' THEN ', no answer' ELSE ', answered ' || t.result END, NULL
+		(SELECT t.at, 'answer sent', a.word || ', feed ' || a.feed || CASE t.result WHEN 'none' THEN ', no answer' WHEN 'begun' THEN ', begun' ELSE ', answered ' || t.result END, NULL
 		FROM answer a JOIN answer_attempt t ON t.answer_id = a.id WHERE a.spell_id = $1 ORDER BY t.at DESC LIMIT $2)`, spell, shownAttempts)
 	if err != nil {
 		return nil, fmt.Errorf("read the ward's answers: %w", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
+	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -86,15 +87,19 @@ func (a *answerer) Step(ctx context.Context) (bool, error) {
 	if now.Before(a.rest) && a.rest.Sub(now) <= answerRest { // a clock that was set back must not stretch the rest
 		return false, nil
 	}
-	next, err := a.store.claimAnswer(ctx, a.feed.Key, now, now.Add(answerLease))
-	if err != nil {
-		return false, err
-	}
-	if next == nil {
+	var next *queuedAnswer
+	err := failpoint.Do(ctx, "answer.claim", func() (err error) {
+		next, err = a.store.claimAnswer(ctx, a.feed.Key, now, now.Add(answerLease))
+		return err
+	})
+	if errors.Is(err, pg.ErrNothing) {
 		if now.Sub(a.used) > answerIdle {
 			a.line.HangUp()
 		}
 		return false, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	o := a.send(ctx, next)
 	a.used = a.now()
@@ -105,12 +110,12 @@ func (a *answerer) Step(ctx context.Context) (bool, error) {
 		a.rest = a.used.Add(min(discharge.Retry(a.failures), answerRest))
 	}
 	a.tell(ctx, next, o)
-	return true, a.store.recordAttempt(ctx, next, a.used, o)
+	return true, failpoint.Do(ctx, "answer.record", func() error { return a.store.recordAttempt(ctx, next, a.used, o) })
 }
 
 // tell logs what a person should know of: the first failure of a row, a rejection, and an alarm while answers are late.
 func (a *answerer) tell(ctx context.Context, next *queuedAnswer, o attempt) {
-	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries + 1}
+	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries}
 	switch late := a.used.Sub(next.recordedAt); {
 	case o.accepted():
 	case o.rejected():
@@ -132,7 +137,8 @@ func (a *answerer) send(ctx context.Context, next *queuedAnswer) attempt {
 	defer span.End()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	o, err := a.exchange(ctx, next)
+	var o attempt
+	err := failpoint.Do(ctx, "answer.send", func() (err error) { o, err = a.exchange(ctx, next); return err })
 	if err != nil {
 		a.line.HangUp()
 		o.said = err.Error()

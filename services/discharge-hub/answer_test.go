@@ -242,6 +242,73 @@ func TestAnAnswerThatAWrongClockPutOffIsSent(t *testing.T) {
 	h.allAccepted(t)
 }
 
+func TestTheWardIsToldAgainWhenTheOutcomeOrTheTeamIsAnother(t *testing.T) {
+	w := newWard(t).start()
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	none := func(task *pickupv1.Task) { task.Outcome, task.Team = pickupv1.Outcome_OUTCOME_NOT_DUE, "" }
+	for i, change := range []func(*pickupv1.Task){none, nil, nil, func(task *pickupv1.Task) { task.Team = "CLS-SLH" }, none} {
+		h.confirm(t, "M1", int64(i+1), change)
+	}
+	h.allAccepted(t)
+	var said []string
+	for _, m := range w.came {
+		words := ""
+		for s := range m.Segments("OBX") {
+			if s.Field(3, 1).Text() != "HANDOVER-REFERENCE" {
+				words += s.Field(5, 1).Text() + " "
+			}
+		}
+		said = append(said, strings.TrimSpace(words))
+	}
+	want := "received, delivered not-due, delivered due CLS-GRAYS, delivered due CLS-SLH, delivered not-due"
+	if got := strings.Join(said, ", "); got != want {
+		t.Errorf("the ward heard: %s; want: %s", got, want)
+	}
+}
+
+func TestATryWhoseEndNobodySawIsRecorded(t *testing.T) {
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": ""}) })
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	h.interpreted(t)
+	spell := uuid.MustParse(h.handover(t, "M1").GetSpellId())
+	if _, err := h.db.Pool.Exec(t.Context(), `INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try)
+		VALUES ('open', $1, 'received', '1.1', now(), '', '', '', now(), now())`, spell); err != nil {
+		t.Fatal(err)
+	}
+	st := &store{db: h.db}
+	now := time.Now()
+	begun, err := st.claimAnswer(t.Context(), "open", now, now.Add(answerLease))
+	if err != nil || begun.tries != 1 {
+		t.Fatalf("claimed %+v: %v", begun, err)
+	}
+	results := func() string {
+		rows, err := h.db.Pool.Query(t.Context(), `SELECT result FROM answer_attempt ORDER BY at`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(list, ", ")
+	}
+	if got := results(); got != "begun" {
+		t.Errorf("what was begun is recorded as %q", got)
+	}
+	later := now.Add(time.Minute) // the process that began it has died
+	again, err := st.claimAnswer(t.Context(), "open", later, later.Add(answerLease))
+	if err != nil || again.tries != 2 {
+		t.Fatalf("claimed %+v: %v", again, err)
+	}
+	if err := st.recordAttempt(t.Context(), again, later, attempt{code: hl7.Accept}); err != nil {
+		t.Fatal(err)
+	}
+	if got := results(); got != "begun, AA" {
+		t.Errorf("the tries are recorded as %q", got)
+	}
+}
+
 func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
 	w := newWard(t) // away
 	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })

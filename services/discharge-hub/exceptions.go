@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,16 +35,22 @@ type exceptionRow struct {
 	Version, Alarms                   int32
 	ClosedHow, ClosedBy, Reason, Note string
 	Feed, ControlID                   string // of its message
+	Format                            format
 }
 
 const exceptionColumns = `e.id, e.kind, e.owner, e.detail, e.opened_at, e.closed_at, e.inbound_id, e.spell_id, e.version, e.alarms,
-	e.closed_how, e.closed_by, e.reason, e.note, coalesce(i.feed, ''), coalesce(i.control_id, '')`
+	e.closed_how, e.closed_by, e.reason, e.note, coalesce(i.feed, ''), coalesce(i.control_id, ''), coalesce(i.format, '')`
 
 func scanException(row pgx.CollectableRow) (exceptionRow, error) {
 	var e exceptionRow
 	err := row.Scan(&e.ID, &e.Kind, &e.Owner, &e.Detail, &e.OpenedAt, &e.ClosedAt, &e.InboundID, &e.SpellID, &e.Version, &e.Alarms,
-		&e.ClosedHow, &e.ClosedBy, &e.Reason, &e.Note, &e.Feed, &e.ControlID)
+		&e.ClosedHow, &e.ClosedBy, &e.Reason, &e.Note, &e.Feed, &e.ControlID, &e.Format)
 	return e, err
+}
+
+// exceptionKinds are the kinds of all exceptions that there may be, sorted.
+func exceptionKinds() []string {
+	return slices.Sorted(slices.Values(append(discharge.Kinds(), silentKind, webhookUndelivered, answerRejected)))
 }
 
 var dismissReasons = map[string]dischargev1.DismissReason{
@@ -61,10 +68,15 @@ var exceptionStates = map[string]dischargev1.ExceptionState{
 	closedDismissed: dischargev1.ExceptionState_EXCEPTION_STATE_DISMISSED,
 }
 
+// problem is what the exception is about, in the words of the door at which its message came in.
+func (e exceptionRow) problem() discharge.Problem {
+	return discharge.ReadProblem(e.Kind, e.Detail).At(e.Format.door())
+}
+
 // toProto leaves the note out: it may hold personal data.
 func (e exceptionRow) toProto(now time.Time) *dischargev1.MessageException {
 	out := &dischargev1.MessageException{
-		Id: e.ID, Kind: e.Kind, Owner: e.Owner, OpenedAt: timestamppb.New(e.OpenedAt), Feed: e.Feed, ControlId: e.ControlID, Detail: e.Detail,
+		Id: e.ID, Kind: e.Kind, Owner: e.Owner, OpenedAt: timestamppb.New(e.OpenedAt), Feed: e.Feed, ControlId: e.ControlID, Detail: e.problem().String(),
 		State: dischargev1.ExceptionState_EXCEPTION_STATE_OPEN, Version: e.Version, LookBy: timestamppb.New(discharge.LookBy(e.Kind, e.OpenedAt)),
 		Alarms: e.Alarms, ClosedAt: timestampOf(e.ClosedAt), DismissedBecause: dismissReasons[e.Reason],
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
-	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/audit"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/event"
@@ -50,6 +50,9 @@ func (s *server) ListExceptions(ctx context.Context, req *dischargev1.ListExcept
 	if q.limit < 0 || q.limit > maxExceptions {
 		return nil, fault.Field("limit", "is %d; ask for 1 to %d", q.limit, maxExceptions)
 	}
+	if all := exceptionKinds(); q.kind != "" && !slices.Contains(all, q.kind) {
+		return nil, fault.Field("kind", "%q is unknown; choose one of %s", q.kind, strings.Join(all, ", "))
+	}
 	open := req.GetFilter() != dischargev1.ExceptionFilter_EXCEPTION_FILTER_CLOSED
 	if req.GetFilter() != dischargev1.ExceptionFilter_EXCEPTION_FILTER_ALL {
 		q.open = &open
@@ -82,18 +85,18 @@ func (s *server) GetException(ctx context.Context, req *dischargev1.GetException
 		if err != nil {
 			return err
 		}
-		p := discharge.ReadProblem(e.Kind, e.Detail)
+		p := e.problem()
 		resp.Exception, resp.Note, resp.ClosedBy = e.toProto(s.now()), e.Note, e.ClosedBy
-		resp.Found, resp.ToDo, resp.Expected = p.Found, p.Do, discharge.Expected(e.Kind)
+		resp.Found, resp.ToDo, resp.Expected = p.Found, p.Do, discharge.Expected(e.Kind, e.Format.door())
 		if e.InboundID != nil {
 			m, err := messageOf(ctx, tx, *e.InboundID, false)
 			if err != nil {
 				return err
 			}
-			resp.Message, resp.Format = m.Body, string(m.Format)
-			if m.Format == formatHL7 {
-				resp.Finger = fingerOn(m.Body, p)
+			if resp.Message, err = m.shown(); err != nil {
+				return err
 			}
+			resp.Format, resp.Finger = string(m.Format), fingerOn(m.Format, resp.Message, p)
 			err = tx.QueryRow(ctx, `SELECT inbound_id FROM correction WHERE supersedes = $1`, m.ID).Scan(&resp.CorrectedByMessageId)
 			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 				return fmt.Errorf("find the copy: %w", err)
@@ -105,19 +108,6 @@ func (s *server) GetException(ctx context.Context, req *dischargev1.GetException
 		return nil, err
 	}
 	return resp, nil
-}
-
-// fingerOn points at the place in a message that a problem is about; nil when it is about none.
-func fingerOn(body []byte, p discharge.Problem) *dischargev1.Finger {
-	path, ok := p.Path()
-	if !ok {
-		return nil
-	}
-	place, err := hl7.Locate(body, path)
-	if err != nil {
-		return &dischargev1.Finger{Path: path.String()}
-	}
-	return &dischargev1.Finger{Path: path.String(), Reached: place.Reached.String(), Offset: int32(place.Offset), Length: int32(place.Length)}
 }
 
 // CorrectException stores a corrected copy of an exception's message.
@@ -142,11 +132,15 @@ func (s *server) CorrectException(ctx context.Context, req *dischargev1.CorrectE
 		if err != nil {
 			return err
 		}
-		controlID, spell, err := s.readCopy(m, req.GetMessage())
+		body, controlID, err := s.copyOf(m, req.GetMessage())
 		if err != nil {
 			return err
 		}
-		id, again, err := storeCorrection(ctx, tx, s.now(), e, m, controlID, event.Traceparent(trace.SpanContextFromContext(ctx)), req.GetMessage())
+		spell, err := s.readCopy(m, body)
+		if err != nil {
+			return err
+		}
+		id, again, err := storeCorrection(ctx, tx, s.now(), e, m, controlID, event.Traceparent(trace.SpanContextFromContext(ctx)), body)
 		if err != nil {
 			return err
 		}
@@ -173,29 +167,19 @@ func (s *server) CorrectException(ctx context.Context, req *dischargev1.CorrectE
 }
 
 // readCopy reads a corrected copy as the interpreter will, and refuses one of which nothing would come.
-func (s *server) readCopy(m storedMessage, body []byte) (controlID, spell string, err error) {
-	if m.Format != formatHL7 {
-		return "", "", fault.New(fault.Precondition, "message %d is no HL7 v2 message (%s): have it sent or recorded again, with what is right, and dismiss this", m.ID, m.Format)
-	}
-	if !m.Accepted {
-		return "", "", fault.New(fault.Precondition, "message %d was rejected, and its sender knows: have it sent again", m.ID)
-	}
-	h, err := hl7.ParseHeader(body)
-	if err != nil {
-		return "", "", fault.Field("message", "%v", err)
-	}
+func (s *server) readCopy(m storedMessage, body []byte) (spell string, err error) {
 	p := m.pendingMessage
 	p.Body = body
 	r := s.interpreter.read(p)
 	switch {
 	case r.NotHandled != "":
-		return "", "", fault.Field("message", "%s says nothing to the hub", r.NotHandled)
+		return "", fault.Field("message", "%s says nothing to the hub", r.NotHandled)
 	case !r.Usable && len(r.Problems) > 0:
-		return "", "", fault.Field("message", "is still of no use: %s", r.Problems[0])
+		return "", fault.Field("message", "is still of no use: %s", r.Problems[0].At(m.Format.door()))
 	case !r.Usable:
-		return "", "", fault.Field("message", "is still of no use")
+		return "", fault.Field("message", "is still of no use")
 	}
-	return h.ControlID, r.Fact.SpellID, nil
+	return r.Fact.SpellID, nil
 }
 
 // closeCorrected closes the exception, and with it what else is wrong with the same message: the copy is read for itself.

@@ -77,6 +77,15 @@ func TestExceptionPointsAtThePlaceAndOnlyHubStaffReadTheMessage(t *testing.T) {
 	}
 	_, err = ops.GetException(t.Context(), &dischargev1.GetExceptionRequest{Id: e.GetId()})
 	expectCode(t, err, codes.PermissionDenied, "ops read a message")
+	_, err = ops.ListExceptions(t.Context(), &dischargev1.ListExceptionsRequest{Kind: "no-spel-key"})
+	if expectCode(t, err, codes.InvalidArgument, "a kind that there is not"); !strings.Contains(status.Convert(err).Message(), ", no-spell-key,") {
+		t.Errorf("the kinds are not listed: %v", err)
+	}
+	for _, kind := range exceptionKinds() {
+		if _, err := ops.ListExceptions(t.Context(), &dischargev1.ListExceptionsRequest{Kind: kind}); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
 	_, err = h.client.GetException(t.Context(), &dischargev1.GetExceptionRequest{Id: 4711})
 	expectCode(t, err, codes.NotFound, "an exception that is not there")
 }

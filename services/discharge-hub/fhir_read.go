@@ -43,7 +43,7 @@ func readTask(d *fhirDoor, c *call) (fhirReply, error) {
 	if err != nil {
 		return fhirReply{}, noTask()
 	}
-	rows, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), id: &id, count: 1})
+	rows, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), ids: [][]uuid.UUID{{id}}, count: 1})
 	if err != nil {
 		return fhirReply{}, err
 	}
@@ -130,23 +130,27 @@ func sortedKeys(v url.Values) []string {
 	return names
 }
 
-// taskQuery is a search for Tasks of providers.
+// taskQuery is a search for Tasks of providers. Of a list of lists, each list must hold one that is the Task's: a parameter that is there
+// twice must hold twice, and of values with commas between them one is enough (FHIR R4, search).
 type taskQuery struct {
-	providers              []string
-	id                     *uuid.UUID
-	owners, statuses       []string
-	references             []string
-	visitProviders, visits []string   // in pairs
-	from, before           *time.Time // updated at or after, and before
-	afterAt                *time.Time
-	afterID                *uuid.UUID
-	count                  int
+	providers        []string
+	ids              [][]uuid.UUID
+	owners, statuses [][]string
+	identifiers      []*anyIdentifier
+	from, before     *time.Time // updated at or after, and before
+	afterAt          *time.Time
+	afterID          *uuid.UUID
+	count            int
 }
+
+// anyIdentifier is one of these references, or of these visit numbers, in pairs with their providers.
+type anyIdentifier struct{ references, providers, visits []string }
 
 // add takes a search parameter. One that is not known is an error: to leave out a condition would show too much.
 func (q *taskQuery) add(name, value string, c *call) error {
 	switch name {
 	case "status":
+		var oneOf []string
 		for token := range strings.SplitSeq(value, ",") {
 			system, code, both := strings.Cut(token, "|")
 			if !both {
@@ -155,9 +159,11 @@ func (q *taskQuery) add(name, value string, c *call) error {
 			if system != fhir.TaskStatusSystem || !slices.Contains(fhir.TaskStatuses, code) {
 				return fmt.Errorf("must be of %s; businessStatus cannot be searched", strings.Join(fhir.TaskStatuses, ", "))
 			}
-			q.statuses = append(q.statuses, code)
+			oneOf = append(oneOf, code)
 		}
+		q.statuses = append(q.statuses, oneOf)
 	case "owner", "owner:identifier":
+		var oneOf []string
 		for token := range strings.SplitSeq(value, ",") {
 			system, code, both := strings.Cut(token, "|")
 			if !both {
@@ -166,20 +172,27 @@ func (q *taskQuery) add(name, value string, c *call) error {
 			if system != fhir.TeamSystem {
 				return fmt.Errorf("the system must be %s", fhir.TeamSystem)
 			}
-			q.owners = append(q.owners, code)
+			oneOf = append(oneOf, code)
 		}
+		q.owners = append(q.owners, oneOf)
 	case "identifier":
+		oneOf := &anyIdentifier{}
 		for token := range strings.SplitSeq(value, ",") {
-			if err := q.identifier(token, c); err != nil {
+			if err := oneOf.add(token, c); err != nil {
 				return err
 			}
 		}
+		q.identifiers = append(q.identifiers, oneOf)
 	case "_id":
-		id, err := uuid.Parse(value)
-		if err != nil {
-			return errors.New("must be the id of a Task")
+		var oneOf []uuid.UUID
+		for token := range strings.SplitSeq(value, ",") {
+			id, err := uuid.Parse(token)
+			if err != nil {
+				return errors.New("must be the id of a Task")
+			}
+			oneOf = append(oneOf, id)
 		}
-		q.id = &id
+		q.ids = append(q.ids, oneOf)
 	case "_lastUpdated":
 		return q.updated(value)
 	case "_count":
@@ -200,18 +213,18 @@ func (q *taskQuery) add(name, value string, c *call) error {
 	return nil
 }
 
-func (q *taskQuery) identifier(token string, c *call) error {
+func (a *anyIdentifier) add(token string, c *call) error {
 	system, value, both := strings.Cut(token, "|")
 	if !both {
 		return errors.New("must be <system>|<value>")
 	}
 	if system == fhir.ReferenceSystem {
-		q.references = append(q.references, strings.ToUpper(value))
+		a.references = append(a.references, strings.ToUpper(value))
 		return nil
 	}
 	for _, f := range c.feeds {
 		if f.VisitSystem == system {
-			q.visitProviders, q.visits = append(q.visitProviders, f.Provider), append(q.visits, value)
+			a.providers, a.visits = append(a.providers, f.Provider), append(a.visits, value)
 			return nil
 		}
 	}
@@ -304,19 +317,19 @@ func (q taskQuery) sql() (string, []any) {
 	} else {
 		where(`provider = ANY(?)`, q.providers)
 	}
-	if q.id != nil {
-		where(` AND task_id = ?`, *q.id)
+	for _, oneOf := range q.ids {
+		where(` AND task_id = ANY(?)`, oneOf)
 	}
-	if q.owners != nil {
-		where(` AND owner = ANY(?)`, q.owners)
+	for _, oneOf := range q.owners {
+		where(` AND owner = ANY(?)`, oneOf)
 	}
-	if q.statuses != nil {
-		where(` AND status = ANY(?)`, q.statuses)
+	for _, oneOf := range q.statuses {
+		where(` AND status = ANY(?)`, oneOf)
 	}
-	if q.references != nil || q.visits != nil {
+	for _, oneOf := range q.identifiers {
 		where(` AND task_id IN (SELECT task_id FROM fhir_task WHERE reference = ANY(?::text[])
 			UNION SELECT t.task_id FROM unnest(?::text[], ?::text[]) AS u (provider, visit) JOIN fhir_task t ON t.provider = u.provider AND t.visit_number = u.visit)`,
-			q.references, q.visitProviders, q.visits)
+			oneOf.references, oneOf.providers, oneOf.visits)
 	}
 	if q.from != nil {
 		where(` AND updated_at >= ?`, *q.from)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -61,7 +63,7 @@ func (e *engine) task(t *testing.T, visit, business string) answer {
 	var a answer
 	kittest.Eventually(t, "the Task is "+business, func() bool {
 		a = e.send(t, "GET", "/fhir/Task/"+fhir.TaskID(spellID(visit)), "")
-		return a.status == http.StatusOK && strings.Contains(a.raw, `"code":"`+business+`"`)
+		return a.status == http.StatusOK && strings.Contains(a.raw, `"businessStatus":{"coding":[{"code":"`+business+`"`)
 	})
 	return a
 }
@@ -87,11 +89,22 @@ func TestTheTaskTellsHowFarTheHandoverIs(t *testing.T) {
 	if a := e.task(t, "V1", "taken"); a.body["status"] != "accepted" {
 		t.Error(a.raw)
 	}
+	visit := due()
+	visit.TakenAt, visit.FirstContactAt, visit.VisitOn = at, at, "2026-09-10"
+	h.pickup(t, "V1", 3, visit)
+	if a := e.task(t, "V1", "visit-booked"); a.body["status"] != "in-progress" || !strings.Contains(a.raw, `"valueDateTime":"2026-09-10"`) {
+		t.Error(a.raw)
+	}
+	visit.VisitOn = ""
+	h.pickup(t, "V1", 4, visit)
+	if a := e.task(t, "V1", "first-contact"); strings.Contains(a.raw, "visit-booked") {
+		t.Errorf("a visit that was cancelled is told: %s", a.raw)
+	}
 	met := due()
 	met.TakenAt, met.FirstContactAt, met.CompletedAt, met.Ending, met.Met = at, at, at, pickupv1.Ending_ENDING_ASSESSED, true
-	h.pickup(t, "V1", 3, met)
+	h.pickup(t, "V1", 5, met)
 	a := e.task(t, "V1", "assessed")
-	if a.body["status"] != "completed" || a.header.Get("ETag") != `W/"4"` {
+	if a.body["status"] != "completed" || a.header.Get("ETag") != `W/"6"` {
 		t.Error(a.raw)
 	}
 	if strings.Contains(a.raw, "TESTER") || strings.Contains(a.raw, "9990000026") {
@@ -152,8 +165,15 @@ func TestTasksAreSearched(t *testing.T) {
 		"":                "V1 V3 V4 V5 V2",
 		"owner=CLS-GRAYS": "V2",
 		"owner:identifier=" + url.QueryEscape(fhir.TeamSystem+"|CLS-GRAYS"): "V2",
-		"status=received": "V2",
-		"status=" + url.QueryEscape(fhir.TaskStatusSystem+"|received"):                         "V2",
+		"status=received":                                                                                        "V2",
+		"status=received&status=requested":                                                                       "", // a parameter that is there twice must hold twice
+		"status=received,requested&status=requested":                                                             "V1 V3 V4 V5",
+		"owner=CLS-GRAYS,nobody&owner=CLS-GRAYS":                                                                 "V2",
+		"_id=" + fhir.TaskID(spellID("V5")) + "," + fhir.TaskID(spellID("V1")):                                   "V1 V5",
+		"_id=" + fhir.TaskID(spellID("V5")) + "&_id=" + fhir.TaskID(spellID("V1")):                               "",
+		"identifier=" + url.QueryEscape(visitSystem+"|V3") + "&identifier=" + url.QueryEscape(visitSystem+"|V4"): "",
+		"identifier=" + url.QueryEscape(visitSystem+"|V3") + "&identifier=" + url.QueryEscape(fhir.ReferenceSystem+"|"+reference): "V3",
+		"status=" + url.QueryEscape(fhir.TaskStatusSystem+"|received"):                                                            "V2",
 		"status=received,requested":                                                            "V1 V3 V4 V5 V2",
 		"identifier=" + url.QueryEscape(visitSystem+"|V4"):                                     "V4",
 		"identifier=" + url.QueryEscape(visitSystem+"|V4,"+fhir.ReferenceSystem+"|"+reference): "V3 V4",
@@ -222,6 +242,22 @@ func (r *taskReceiver) got() ([]*http.Request, []string) {
 	return slices.Clone(r.came), slices.Clone(r.bodies)
 }
 
+// startPosting starts a hub that posts to the receiver.
+func startPosting(t *testing.T, receiver *taskReceiver) (*hub, *engine) {
+	t.Helper()
+	server := httptest.NewServer(receiver)
+	t.Cleanup(server.Close)
+	secretFile := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `","secret_file":"` + secretFile + `"}`})
+	h := startHub(t, open)
+	e := engines["mse-epr"]
+	e.signIn(t)
+	return h, e
+}
+
 func TestTasksArePostedUntilTheyAreTaken(t *testing.T) {
 	receiver := &taskReceiver{status: 500}
 	server := httptest.NewServer(receiver)
@@ -280,18 +316,87 @@ func TestTasksArePostedUntilTheyAreTaken(t *testing.T) {
 	}
 }
 
-func TestATaskThatNobodyTakesForADayIsAnExceptionAndGoesOn(t *testing.T) {
-	receiver := &taskReceiver{status: 503}
-	server := httptest.NewServer(receiver)
-	t.Cleanup(server.Close)
-	secretFile := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+// TestAPostAfterARestoreIsKnownForAnother takes a hub back behind what it has posted: what it tells then in the same version is something else.
+func TestAPostAfterARestoreIsKnownForAnother(t *testing.T) {
+	receiver := &taskReceiver{status: 200}
+	h, e := startPosting(t, receiver)
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	all := func(n int) {
+		kittest.Eventually(t, "all is posted", func() bool {
+			came, _ := receiver.got()
+			return len(came) == n && h.count(t, `SELECT count(*) FROM webhook_due`) == 0
+		})
+	}
+	all(1)
+	h.pickup(t, "V1", 1, &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS"})
+	all(2)
+	if _, err := h.db.Pool.Exec(t.Context(), `UPDATE fhir_task SET version = 1`); err != nil {
 		t.Fatal(err)
 	}
-	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `","secret_file":"` + secretFile + `"}`})
-	h := startHub(t, open)
-	e := engines["mse-epr"]
-	e.signIn(t)
+	h.pickup(t, "V1", 2, &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-SLH"})
+	all(3)
+	came, bodies := receiver.got()
+	if came[1].Header.Get("X-Request-ID") == came[2].Header.Get("X-Request-ID") {
+		t.Errorf("two Tasks with one X-Request-ID: %s and %s", bodies[1], bodies[2])
+	}
+}
+
+// TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce lets the two meet in the database.
+func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T) {
+	h, e := startPosting(t, &taskReceiver{status: 503})
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
+	p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+	var claimed []post
+	kittest.Eventually(t, "it is begun", func() bool {
+		var err error
+		claimed, err = p.claim(t.Context())
+		return err == nil
+	})
+	saving, err := h.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = saving.Rollback(t.Context()) }()
+	if _, err := saving.Exec(t.Context(), `UPDATE webhook_due SET version = version + 1`); err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan error)
+	go func() {
+		taken <- h.db.InTx(t.Context(), "webhook", func(tx pgx.Tx) error { return p.taken(t.Context(), tx, p.now(), claimed[0]) })
+	}()
+	kittest.Eventually(t, "the one waits for the other", func() bool {
+		return h.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+	})
+	if err := errors.Join(saving.Commit(t.Context()), <-taken); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.count(t, `SELECT count(*) FROM webhook_due WHERE attempts = 0 AND next_at = since`); n != 1 {
+		t.Error("the newer version waits until the lease of the one before ends")
+	}
+}
+
+// TestAPostWhoseEndNobodySawIsRecorded dies, as it were, between the post and the record of it.
+func TestAPostWhoseEndNobodySawIsRecorded(t *testing.T) {
+	h, e := startPosting(t, &taskReceiver{status: 503})
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
+	var begun []post
+	kittest.Eventually(t, "it is begun again", func() bool {
+		var err error
+		p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+		begun, err = p.claim(t.Context())
+		return err == nil && len(begun) == 1
+	})
+	a := e.send(t, "GET", "/fhir/Task/"+fhir.TaskID(spellID("V1"))+"/$deliveries", "").want(t, 200)
+	if !strings.Contains(a.raw, "begun") {
+		t.Errorf("deliveries: %s", a.raw)
+	}
+}
+
+func TestATaskThatNobodyTakesForADayIsAnExceptionAndGoesOn(t *testing.T) {
+	receiver := &taskReceiver{status: 503}
+	h, e := startPosting(t, receiver)
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt`) > 0 })
 	aDayAgo := func() {

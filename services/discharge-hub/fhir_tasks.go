@@ -42,6 +42,7 @@ func pickupOf(t *pickupv1.Task) *fhir.Pickup {
 		Outcome: pickupOutcomes[t.GetOutcome()], Reason: t.GetReason(), Team: t.GetTeam(), DueAt: optionalTime(t.GetDueAt()),
 		ContactHeld: t.GetContact() == pickupv1.Contact_CONTACT_HELD,
 		TakenAt:     optionalTime(t.GetTakenAt()), FirstContactAt: optionalTime(t.GetFirstContactAt()), PickedUpAt: optionalTime(t.GetPickedUpAt()),
+		VisitOn: t.GetVisitOn(), VisitAt: optionalTime(t.GetVisitAt()),
 		CompletedAt: optionalTime(t.GetCompletedAt()), Ending: pickupEndings[t.GetEnding()], Met: t.GetMet(), DischargeNumber: int(t.GetDischargeNumber()),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
+	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
 // poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
@@ -67,6 +69,7 @@ func newPostClient() *http.Client {
 // post is one Task that is due.
 type post struct {
 	task     taskRow
+	attempt  int64 // its id
 	attempts int
 	since    time.Time
 	spell    uuid.UUID
@@ -74,7 +77,11 @@ type post struct {
 
 // Step posts what is due.
 func (p *poster) Step(ctx context.Context) (bool, error) {
-	due, err := p.claim(ctx)
+	var due []post
+	err := failpoint.Do(ctx, "webhook.claim", func() (err error) { due, err = p.claim(ctx); return err })
+	if errors.Is(err, pg.ErrNothing) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("claim webhooks of %s: %w", p.client.ID, err)
 	}
@@ -92,7 +99,11 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 	return len(due) >= p.atATime, nil
 }
 
-// claim takes what is due. What is put off for longer than anything is was put off by a clock that was ahead: it is due.
+// begun is recorded of an attempt until it is known what came of it: the process that began it may die.
+const begun = "begun; what came of it is not known"
+
+// claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
+// anything is was put off by a clock that was ahead: it is due.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
 	now := p.now()
 	rows, err := p.store.db.Pool.Query(ctx, `
@@ -100,22 +111,30 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
 			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(
 				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED), '{}'), ARRAY(
-				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at > $5 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)))
+				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at > $6 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)))
 			RETURNING d.task_id, d.attempts, d.since
+		), begun AS (
+			INSERT INTO webhook_attempt (client, task_id, version, at, status, error)
+			SELECT $1, task_id, t.version, $2, 0, $5 FROM claimed JOIN fhir_task t USING (task_id) RETURNING id, task_id
 		)
-		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since FROM claimed c JOIN fhir_task t USING (task_id)`,
-		p.client.ID, now, now.Add(postLease), p.atATime, now.Add(2*slowRetry))
+		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since, b.id
+		FROM claimed c JOIN fhir_task t USING (task_id) JOIN begun b USING (task_id)`,
+		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry))
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
 		var one post
 		var text []byte
-		if err := row.Scan(&one.task.id, &one.task.Number, &one.task.Created, &one.task.UpdatedAt, &text, &one.spell, &one.attempts, &one.since); err != nil {
+		if err := row.Scan(&one.task.id, &one.task.Number, &one.task.Created, &one.task.UpdatedAt, &text, &one.spell, &one.attempts, &one.since, &one.attempt); err != nil {
 			return one, err
 		}
 		return one, json.Unmarshal(text, &one.task.handover)
 	})
+	if err == nil && len(due) == 0 {
+		return nil, pg.ErrNothing
+	}
+	return due, err
 }
 
 // deliver posts a Task once and notes what came of it.
@@ -131,8 +150,7 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 		}
 	}
 	return p.store.db.InTx(ctx, "webhook", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO webhook_attempt (client, task_id, version, at, status, error) VALUES ($1, $2, $3, $4, $5, $6)`,
-			p.client.ID, one.task.id, one.task.Number, now, status, text); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhook_attempt SET at = $2, status = $3, error = $4 WHERE id = $1`, one.attempt, now, status, text); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
 		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
@@ -154,14 +172,15 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	})
 }
 
-// taken ends the posting of a version; of a newer one that came meanwhile it begins at once.
+// taken ends the posting of a version; of a newer one that came meanwhile it begins at once. The deletion comes first: it waits for whoever is
+// just saving a newer version, which the update then sees.
 func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
-	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
-		p.client.ID, one.task.id, now, one.task.Number); err != nil {
-		return fmt.Errorf("note delivery: %w", err)
-	}
 	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`,
 		p.client.ID, one.task.id, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE webhook_due SET attempts = 0, since = $3, next_at = $3 WHERE client = $1 AND task_id = $2 AND version > $4`,
+		p.client.ID, one.task.id, now, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)
 	}
 	_, err := tx.Exec(ctx, `
@@ -219,8 +238,8 @@ func (p *poster) send(ctx context.Context, one post) (status int, err error) {
 	return status, err
 }
 
-// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had. A database that was restored counts
-// versions again: when the version came about tells them apart.
+// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had. The number alone would not do: after a
+// restore it counts anew.
 func deliveryID(t taskRow) string {
 	return uuid.NewSHA1(t.id, fmt.Appendf(nil, "%d %d", t.Number, t.UpdatedAt.UnixMicro())).String()
 }
@@ -240,7 +259,7 @@ func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
 	if err != nil {
 		return fhirReply{}, noTask()
 	}
-	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), id: &id, count: 1})
+	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), ids: [][]uuid.UUID{{id}}, count: 1})
 	if err != nil {
 		return fhirReply{}, err
 	}

@@ -29,10 +29,13 @@ type write struct {
 	create, update bool
 	// unlessThere makes a create of what is there no error, but nothing.
 	unlessThere bool
-	// ifMatch is the version that must be there; 0 for any.
+	// ifMatch is the version that must be there: anyVersion for some, 0 where it does not matter.
 	ifMatch int64
 	message bool
 }
+
+// anyVersion is what `If-Match: *` asks for: that there is a current representation (RFC 9110, section 13.1.1).
+const anyVersion = -1
 
 // createResource is POST [type].
 func createResource(d *fhirDoor, c *call) (fhirReply, error) {
@@ -94,9 +97,13 @@ func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
 			return fhirReply{}, d.kept(w, err)
 		}
 	}
-	if tag := w.http.Header.Get("If-Match"); tag != "" {
+	switch tag := w.http.Header.Get("If-Match"); tag {
+	case "":
+	case "*":
+		w.ifMatch = anyVersion
+	default:
 		if w.ifMatch = versionIn(tag); w.ifMatch < 1 {
-			return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, `If-Match must be an ETag of this server, such as W/"3"`)
+			return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, `If-Match must be an ETag of this server, such as W/"3", or *`)
 		}
 	}
 	w.sent = []fhir.Sent{sent}
@@ -305,6 +312,8 @@ func (w write) allowed(s fhir.Sent, r *fhirResource) error {
 			Diagnostics: "this " + s.Type + " is there already, as " + s.Type + "/" + s.ID + "; update it by PUT"}}}
 	case w.update && r.version == 0:
 		return notThere()
+	case w.ifMatch == anyVersion && r.version == 0:
+		return refuse(http.StatusPreconditionFailed, "conflict", "there is no such %s, and If-Match asks that there is one", s.Type)
 	case w.ifMatch > 0 && w.ifMatch != r.version:
 		return refuse(http.StatusPreconditionFailed, "conflict", "the version is %d, not the one in If-Match; read it, and decide again", r.version)
 	}

@@ -142,6 +142,9 @@ func TestConditionsOnWrites(t *testing.T) {
 	e.send(t, "PUT", "/fhir/Encounter?name=x", stay).want(t, 400)
 	e.send(t, "PUT", "/fhir/Encounter/"+id, aStay("in-progress", "V2")).want(t, 400)
 	e.send(t, "PUT", "/fhir/Encounter/"+id, stay, "If-Match", "3").want(t, 400)
+	e.send(t, "PUT", "/fhir/Encounter/"+id, stay, "If-Match", "*").want(t, 200)
+	e.send(t, "PUT", "/fhir/Encounter"+where("V9"), aStay("in-progress", "V9"), "If-Match", "*").want(t, 412)
+	e.send(t, "GET", "/fhir/Encounter/"+spellID("V9"), "").want(t, 404)
 	e.send(t, "PUT", "/fhir/Encounter/"+id, stay, "If-Match", "new").want(t, 400)
 }
 

@@ -291,15 +291,22 @@ func TestRecordEventNamesTheFieldAtFault(t *testing.T) {
 		return &dischargev1.RecordEventRequest{Feed: "hub-staff", MessageId: "H1", Kind: dischargev1.EventKind_EVENT_KIND_ADMIT, RecordedAt: timestamp(day(1, 10)), VisitNumber: "V1"}
 	}
 	for field, spoil := range map[string]func(*dischargev1.RecordEventRequest){
-		"feed":          func(r *dischargev1.RecordEventRequest) { r.Feed = "mse-basildon" },
-		"kind":          func(r *dischargev1.RecordEventRequest) { r.Kind = 0 },
-		"message_id":    func(r *dischargev1.RecordEventRequest) { r.MessageId = "" },
-		"recorded_at":   func(r *dischargev1.RecordEventRequest) { r.RecordedAt = nil },
-		"visit_number":  func(r *dischargev1.RecordEventRequest) { r.VisitNumber = "" },
-		"visit_number ": func(r *dischargev1.RecordEventRequest) { r.VisitNumber = " " },
-		"ward":          func(r *dischargev1.RecordEventRequest) { r.Ward = "E\x00M" },
-		"family_name":   func(r *dischargev1.RecordEventRequest) { r.Person = &dischargev1.Person{FamilyName: "\x00"} },
-		"admitted_at":   func(r *dischargev1.RecordEventRequest) { r.AdmittedAt = timestamp(day(1, 10).AddDate(7000, 0, 0)) },
+		"feed":               func(r *dischargev1.RecordEventRequest) { r.Feed = "mse-basildon" },
+		"kind":               func(r *dischargev1.RecordEventRequest) { r.Kind = 0 },
+		"message_id":         func(r *dischargev1.RecordEventRequest) { r.MessageId = "" },
+		"recorded_at":        func(r *dischargev1.RecordEventRequest) { r.RecordedAt = nil },
+		"visit_number":       func(r *dischargev1.RecordEventRequest) { r.VisitNumber = "" },
+		"visit_number ":      func(r *dischargev1.RecordEventRequest) { r.VisitNumber = " " },
+		"ward":               func(r *dischargev1.RecordEventRequest) { r.Ward = "E\x00M" },
+		"family_name":        func(r *dischargev1.RecordEventRequest) { r.Person = &dischargev1.Person{FamilyName: "\x00"} },
+		"criteria_to_reside": func(r *dischargev1.RecordEventRequest) { r.CriteriaToReside = 7 },
+		"discharge_ready_at": func(r *dischargev1.RecordEventRequest) {
+			r.CriteriaToReside, r.DischargeReadyAt = dischargev1.CriteriaToReside_CRITERIA_TO_RESIDE_MET, timestamp(day(1, 9))
+		},
+		"withdrawn_involvements": func(r *dischargev1.RecordEventRequest) {
+			r.WithdrawnInvolvements = []dischargev1.Involvement{dischargev1.Involvement_INVOLVEMENT_PATHWAY}
+		},
+		"admitted_at": func(r *dischargev1.RecordEventRequest) { r.AdmittedAt = timestamp(day(1, 10).AddDate(7000, 0, 0)) },
 	} {
 		req := good()
 		spoil(req)

@@ -86,7 +86,7 @@ func (in *interpreter) setAside(ctx context.Context, m pendingMessage, cause err
 		if err := dropPending(ctx, tx, m.ID); err != nil {
 			return err
 		}
-		return openExceptions(ctx, tx, in.now(), []newException{{kind: "unreadable-message", inboundID: m.ID,
+		return openExceptions(ctx, tx, in.now(), []newException{{kind: discharge.Unreadable, inboundID: m.ID,
 			detail: "message: its content cannot be stored: " + cause.Error() + ". Ask the sender to mend the message and to send it again"}})
 	})
 }
@@ -163,13 +163,13 @@ func (in *interpreter) read(p pendingMessage) discharge.Reading {
 		r, err = discharge.FromHL7(feed, p.Body)
 	}
 	if err != nil {
-		return unreadable("message", "it cannot be read: "+err.Error(), "Ask the sender to mend the message and to send it again")
+		return unreadable(discharge.WholeMessage, "it cannot be read: "+err.Error(), "Ask the sender to mend the message and to send it again")
 	}
 	return r
 }
 
 func unreadable(where, found, do string) discharge.Reading {
-	return discharge.Reading{Problems: []discharge.Problem{{Kind: "unreadable-message", Where: where, Found: found, Do: do}}}
+	return discharge.Reading{Problems: []discharge.Problem{{Kind: discharge.Unreadable, Where: where, Found: found, Do: do}}}
 }
 
 // apply stores what the messages of a batch say, folds every spell that they are about and saves what changed.

@@ -89,6 +89,14 @@ func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) reply {
 	return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.SegmentSequenceError, Text: "Not an HL7 v2 message that can be read: " + cause.Error()})
 }
 
+// empty rejects a frame with nothing in it. There are no bytes to keep; who sent it must not wait for ever, nor take the answer to its next
+// message for the answer to this.
+func (l *mllpDoor) empty(ctx context.Context, from sender) reply {
+	l.log.WarnContext(ctx, "message rejected: its frame is empty", "remote", from.addr)
+	return l.ack(hl7.Header{}, hl7.Ack{Code: hl7.Reject, Condition: hl7.SegmentSequenceError,
+		Text: "The frame is empty: there is no HL7 v2 message in it. Send the message again, or nothing between messages."})
+}
+
 // busy refuses for the moment what is too large to be kept beside the large messages of others.
 func (l *mllpDoor) busy(ctx context.Context, raw []byte) reply {
 	h, _ := hl7.ParseHeader(raw)

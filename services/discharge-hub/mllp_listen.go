@@ -181,6 +181,8 @@ func (l *mllpListener) converse(ctx context.Context, conn net.Conn, from sender)
 			r = l.handle(unit, from, raw)
 		case errors.Is(err, hl7.ErrTooLarge):
 			r = l.refuse(unit, raw, err)
+		case errors.Is(err, hl7.ErrEmpty):
+			r = l.empty(unit, from)
 		case errors.Is(err, hl7.ErrBusy):
 			r = l.busy(unit, raw)
 		default:

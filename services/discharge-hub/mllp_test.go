@@ -164,6 +164,24 @@ func TestAnswersAreThoseOfTheModeThatTheSenderAskedFor(t *testing.T) {
 	}
 }
 
+func TestAnEmptyFrameIsAnsweredAndKeepsNothing(t *testing.T) {
+	h := startHub(t)
+	conn := connect(t, h.cfg.MLLPAddr, "")
+	in := hl7.NewReader(conn, 0)
+	for _, nothing := range []string{"", "\r\n"} {
+		ack := exchange(t, conn, in, []byte(nothing))
+		if text := ack.Get("MSA-3").Text(); ack.Get("MSA-1").Text() != "AR" || ack.Get("MSA-2").Text() != "" || !strings.Contains(text, "empty") {
+			t.Errorf("%q: %s %s", nothing, ack.Get("MSA-1").Text(), text)
+		}
+	}
+	if n := h.count(t, `SELECT count(*) FROM inbound`); n != 0 {
+		t.Errorf("%d messages are kept of frames that held none", n)
+	}
+	if ack := exchange(t, conn, in, adt("A03", "M1", "V1", day(2, 14)).Bytes()); ack.Get("MSA-1").Text() != "AA" || ack.Get("MSA-2").Text() != "M1" {
+		t.Errorf("the next message: %s %s", ack.Get("MSA-1").Text(), ack.Get("MSA-2").Text())
+	}
+}
+
 func TestABatchIsAnsweredReadably(t *testing.T) {
 	h := startHub(t)
 	conn := connect(t, h.cfg.MLLPAddr, "")

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
 // tokenEndpoint gives machines a token for a signed assertion of who they are: OAuth 2.0 client credentials (RFC 6749) with a JWT (RFC 7523).
@@ -125,7 +126,11 @@ func (t *tokenEndpoint) client(ctx context.Context, assertion string) (client, e
 	case claims.ID == "" || len(claims.ID) > maxJTI:
 		return client{}, badClient("client_assertion: jti must be a new id for each assertion, of at most %d characters", maxJTI)
 	}
-	fresh, err := t.store.useAssertion(ctx, c.ID, claims.ID, now, claims.ExpiresAt.Add(2*clockSkew))
+	fresh := false
+	err = failpoint.Do(ctx, "assertion.use", func() (err error) {
+		fresh, err = t.store.useAssertion(ctx, c.ID, claims.ID, now, claims.ExpiresAt.Add(2*clockSkew))
+		return err
+	})
 	if err != nil {
 		return client{}, err
 	}

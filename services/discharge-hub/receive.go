@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -24,6 +25,17 @@ const (
 	formatHL7         format = "hl7v2"
 	formatRecordEvent format = "record-event"
 )
+
+// door is where messages of the format come in.
+func (f format) door() discharge.Door {
+	switch f {
+	case formatFHIR:
+		return discharge.DoorFHIR
+	case formatRecordEvent:
+		return discharge.DoorGRPC
+	}
+	return discharge.DoorMLLP
+}
 
 // inbound is a message to store before its sender is answered.
 type inbound struct {

@@ -1,7 +1,9 @@
 package dischargehub
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,13 +53,13 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 	}
 	for field, at := range map[string]*timestamppb.Timestamp{
 		"recorded_at": req.GetRecordedAt(), "effective_at": req.GetEffectiveAt(), "admitted_at": req.GetAdmittedAt(),
-		"expected_discharge_at": req.GetExpectedDischargeAt(), "discharged_at": req.GetDischargedAt(), "person.died_at": req.GetPerson().GetDiedAt(),
+		"expected_discharge_at": req.GetExpectedDischargeAt(), "discharged_at": req.GetDischargedAt(), "discharge_ready_at": req.GetDischargeReadyAt(), "person.died_at": req.GetPerson().GetDiedAt(),
 	} {
 		if at != nil && (at.CheckValid() != nil || !discharge.OfThisAge(at.AsTime())) {
 			return fault.Field(field, "is no time of this age")
 		}
 	}
-	if err := checkPersonEvent(req); err != nil {
+	if err := errors.Join(checkPersonEvent(req), checkReadiness(req)); err != nil {
 		return err
 	}
 	for _, m := range []proto.Message{req, req.GetPerson()} {
@@ -82,6 +84,19 @@ func checkPersonEvent(req *dischargev1.RecordEventRequest) error {
 		return fault.Field("prior_patient_number", "is missing; give the other number of the merge")
 	case number:
 		return fault.Field("prior_patient_number", "is patient_number itself; give the two numbers that were merged")
+	}
+	return nil
+}
+
+// checkReadiness refuses what says two things at once, or nothing.
+func checkReadiness(req *dischargev1.RecordEventRequest) error {
+	switch {
+	case req.GetCriteriaToReside() != dischargev1.CriteriaToReside_CRITERIA_TO_RESIDE_UNSPECIFIED && word(criteria, req.GetCriteriaToReside()) == "":
+		return fault.Field("criteria_to_reside", "is unknown; say MET or NOT_MET")
+	case req.GetDischargeReadyAt() != nil && req.GetCriteriaToReside() != dischargev1.CriteriaToReside_CRITERIA_TO_RESIDE_NOT_MET:
+		return fault.Field("discharge_ready_at", "is since when the criteria to reside are not met: say so in criteria_to_reside")
+	case slices.Contains(req.GetWithdrawnInvolvements(), dischargev1.Involvement_INVOLVEMENT_PATHWAY):
+		return fault.Field("withdrawn_involvements", "holds the pathway; give the pathway that the person is on, or 0, in pathway")
 	}
 	return nil
 }
@@ -144,11 +159,15 @@ func eventOf(req *dischargev1.RecordEventRequest, digest string) discharge.Event
 		e.DeathIndicator = discharge.Tell(false)
 	}
 	for ours, theirs := range involvements {
-		for _, told := range req.GetInvolvements() {
-			if told == theirs {
-				e.Involvements = append(e.Involvements, ours)
-			}
+		if slices.Contains(req.GetInvolvements(), theirs) {
+			e.Involvements = append(e.Involvements, ours)
 		}
+		if slices.Contains(req.GetWithdrawnInvolvements(), theirs) {
+			e.Withdrawn = append(e.Withdrawn, ours)
+		}
+	}
+	if c := word(criteria, req.GetCriteriaToReside()); c != "" {
+		e.MeetsCriteria, e.ReadyAt = discharge.Tell(c == discharge.CriteriaMet), optionalTime(req.GetDischargeReadyAt())
 	}
 	return e
 }

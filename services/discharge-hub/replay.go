@@ -24,6 +24,7 @@ import (
 // readAgain is what reading a message again came to.
 type readAgain struct {
 	discharge.Reading
+	format  format
 	changes []*dischargev1.SpellChange
 }
 
@@ -42,7 +43,7 @@ func (in *interpreter) replay(ctx context.Context, id int64, dry bool, by audit.
 			return err
 		}
 		r := &reading{pendingMessage: m.pendingMessage, Reading: in.read(m.pendingMessage)}
-		out.Reading = r.Reading
+		out.Reading, out.format = r.Reading, m.Format
 		var said bool
 		if r.left, said, err = saidBefore(ctx, tx, id); err != nil {
 			return err

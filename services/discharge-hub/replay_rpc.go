@@ -42,6 +42,7 @@ func (s *server) ReplayMessage(ctx context.Context, req *dischargev1.ReplayMessa
 	}
 	resp := &dischargev1.ReplayMessageResponse{MessageId: id, DryRun: req.GetDryRun(), Usable: done.Usable, Changes: done.changes}
 	for _, p := range done.Problems {
+		p = p.At(done.format.door())
 		resp.Problems = append(resp.Problems, &dischargev1.MessageProblem{Kind: p.Kind, Path: p.Where, Found: p.Found, ToDo: p.Do})
 	}
 	for _, c := range resp.Changes {

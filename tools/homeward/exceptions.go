@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	"github.com/homeward-care/homeward/tools/homeward/feedcheck"
 )
 
 var exceptionFilters = map[string]dischargev1.ExceptionFilter{
@@ -139,13 +140,13 @@ func writeException(out io.Writer, e *dischargev1.GetExceptionResponse) {
 		line("Corrected", fmt.Sprintf("message %d takes its place", id))
 	}
 	_ = w.Flush()
-	if e.GetFormat() == "hl7v2" {
+	if len(e.GetMessage()) > 0 {
 		fmt.Fprintln(out)
 		pointAt(out, e.GetMessage(), e.GetFinger())
 	}
 }
 
-// pointAt prints an HL7 message, a segment a line, with a mark below the place at fault.
+// pointAt prints a message, a segment or an element a line, with a mark below the place at fault.
 func pointAt(out io.Writer, message []byte, f *dischargev1.Finger) {
 	if f != nil {
 		fmt.Fprintf(out, "At %s", f.GetPath())
@@ -184,23 +185,24 @@ func correctException(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	messages, err := readMessages(rest[1:], c.in)
+	var body []byte
+	if rest[1] == "-" {
+		body, err = io.ReadAll(c.in)
+	} else {
+		body, err = os.ReadFile(rest[1])
+	}
 	if err != nil {
 		return err
-	}
-	if len(messages) != 1 {
-		return fmt.Errorf("%s holds %d messages: give the one corrected copy", rest[1], len(messages))
-	}
-	body := messages[0].Raw
-	if rest[1] != "-" {
-		if body, err = os.ReadFile(rest[1]); err != nil {
-			return err
-		}
 	}
 	return withTarget([]string{hubName}, func(t *target) error {
 		e, err := t.exception(ctx, rest[0])
 		if err != nil {
 			return err
+		}
+		if e.GetFormat() == "hl7v2" {
+			if n := len(feedcheck.Split(rest[1], body)); n != 1 {
+				return fmt.Errorf("%s holds %d messages: give the one corrected copy", rest[1], n)
+			}
 		}
 		resp, err := t.hub().CorrectException(ctx, &dischargev1.CorrectExceptionRequest{Id: e.GetException().GetId(),
 			Version: e.GetException().GetVersion(), Message: body, Note: *note})

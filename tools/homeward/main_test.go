@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 )
 
 func TestAnErrorIsToldInTheWordsOfTheService(t *testing.T) {
@@ -22,5 +25,16 @@ func TestAnErrorIsToldInTheWordsOfTheService(t *testing.T) {
 		if got := words(c.err); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
+	}
+}
+
+func TestAnElementOfAFHIRMessageIsPointedAt(t *testing.T) {
+	message := "{\n  \"period\": {\n    \"end\": \"2026\"\n  }\n}"
+	var out strings.Builder
+	writeException(&out, &dischargev1.GetExceptionResponse{Message: []byte(message), Format: "fhir",
+		Finger: &dischargev1.Finger{Path: "Encounter.period.end", Reached: "Encounter.period.end", Offset: int32(strings.Index(message, `"2026"`)), Length: 6}})
+	want := "At Encounter.period.end: byte 27, 6 bytes\n  {\n    \"period\": {\n      \"end\": \"2026\"\n             ^^^^^^\n    }\n  }\n"
+	if got := out.String(); !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -30,7 +30,7 @@ func lasting(p pickup.Place, t pickup.Task) map[string]any {
 	all := decided(t)
 	next, is := pickup.NextDeadline(p, t)
 	for key, value := range map[string]any{
-		"taken": t.TakenAt, "first contact": t.FirstContactAt, "picked up": t.PickedUpAt, "completed": t.CompletedAt, "ending": t.Ending, "met": t.Met,
+		"taken": t.TakenAt, "first contact": t.FirstContactAt, "visit": t.Visit, "picked up": t.PickedUpAt, "completed": t.CompletedAt, "ending": t.Ending, "met": t.Met,
 		"settled": t.Settled, "notices": t.Notices, "schedule": t.Schedule, "days used": t.DaysUsedOnArrival, "delivered": t.DeliveredAt,
 		"proposed": t.ProposedTeam, "proposed reason": t.ProposedReason, "next deadline": next, "any deadline": is,
 	} {

@@ -68,11 +68,8 @@ func (t Task) RecordContact(method string, twoWay bool, at, now time.Time) (Task
 	if err := t.mustBeOpen(); err != nil {
 		return t, err
 	}
-	switch t.Contact {
-	case ContactHeld:
-		return t, precondition("contact is held: facts about death contradict one another, and the hub has not decided")
-	case ContactStopped:
-		return t, precondition("contact is stopped: the person has died")
+	if err := t.mustBeReachable(); err != nil {
+		return t, err
 	}
 	at, err := t.happened(at, now)
 	if err != nil {
@@ -198,6 +195,17 @@ func (t Task) mustBeOpen() error {
 	return nil
 }
 
+// mustBeReachable refuses what would bring somebody into contact with a person who has, or may have, died.
+func (t Task) mustBeReachable() error {
+	switch t.Contact {
+	case ContactHeld:
+		return precondition("contact is held: facts about death contradict one another, and the hub has not decided")
+	case ContactStopped:
+		return precondition("contact is stopped: the person has died")
+	}
+	return nil
+}
+
 // happened checks a moment at which something is said to have been done: not after now, not before the discharge.
 func (t Task) happened(at, now time.Time) (time.Time, error) {
 	discharged := t.Inputs.Spell.Discharge.At
@@ -212,14 +220,14 @@ func (t Task) happened(at, now time.Time) (time.Time, error) {
 	return at.UTC(), nil
 }
 
-// handOver gives the task to another team. It waits there for a worker, and its untaken time begins anew.
+// handOver gives the task to another team. It waits there for a worker, its untaken time begins anew, and the visit of those who had it is off.
 func (t Task) handOver(team string, route Route, reason string, now time.Time) Task {
 	now = now.UTC()
 	if c := t.running(); c != nil {
 		c.TakenAt = t.TakenAt
 	}
 	t = t.newClock(t.clockKind(), reason, now)
-	t.Worker, t.TakenAt, t.DeliveredAt = "", time.Time{}, now
+	t.Worker, t.TakenAt, t.Visit, t.DeliveredAt = "", time.Time{}, nil, now
 	return t.settle(team, route).conclude()
 }
 

@@ -80,7 +80,7 @@ func (t Task) learn(p Place, now time.Time) Task {
 			c := &t.Clocks[last]
 			c.TakenAt, c.FirstContactAt, c.CompletedAt, c.Ending = t.TakenAt, t.FirstContactAt, t.CompletedAt, t.Ending
 		}
-		t.FirstContactAt, t.CompletedAt, t.Ending = time.Time{}, time.Time{}, ""
+		t.FirstContactAt, t.Visit, t.CompletedAt, t.Ending = time.Time{}, nil, time.Time{}, ""
 		t.DischargeNumber, t.LearnedAt = d.Number, now
 	}
 	t.DaysUsedOnArrival = daysUsed(p, DateOf(d.At, p.Zone), t.LearnedAt)

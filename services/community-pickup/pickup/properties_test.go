@@ -148,7 +148,7 @@ func anyLife(t *rapid.T, p pickup.Place) (pickup.Task, time.Time) {
 func anyCommand(t *rapid.T, p pickup.Place, task pickup.Task, now time.Time) (pickup.Task, error) {
 	at := now.Add(-time.Duration(rapid.IntRange(0, 20*24).Draw(t, "hours ago")) * time.Hour)
 	yes := rapid.Bool().Draw(t, "yes")
-	switch rapid.SampledFrom([]string{"take", "contact", "complete", "proposal", "assign", "resolve"}).Draw(t, "command") {
+	switch rapid.SampledFrom([]string{"take", "contact", "visit", "no visit", "complete", "proposal", "assign", "resolve"}).Draw(t, "command") {
 	case "take":
 		return task.Take(rapid.SampledFrom([]string{"worker-1", "worker-2"}).Draw(t, "worker"), now)
 	case "contact":
@@ -157,6 +157,14 @@ func anyCommand(t *rapid.T, p pickup.Place, task pickup.Task, now time.Time) (pi
 			t.Fatalf("contact was made while it was %s", task.Contact)
 		}
 		return acted, err
+	case "visit":
+		acted, err := task.BookVisit(p, "", now.Add(time.Duration(rapid.IntRange(-5, 40).Draw(t, "visit in days"))*24*time.Hour), now)
+		if err == nil && (task.Contact != pickup.ContactAllowed || acted.Visit.At.Before(now.Add(-24*time.Hour))) {
+			t.Fatalf("booked %+v while contact was %s", acted.Visit, task.Contact)
+		}
+		return acted, err
+	case "no visit":
+		return task.CancelVisit()
 	case "complete":
 		return task.Complete(rapid.SampledFrom([]pickup.Ending{"assessed", "reviewed", "declined", "moved", "died"}).Draw(t, "ending"), at, now)
 	case "proposal":

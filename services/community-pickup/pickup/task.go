@@ -53,6 +53,7 @@ type Task struct {
 	CompletedAt    time.Time   `json:"completed_at,omitzero"`
 	Ending         Ending      `json:"ending,omitempty"`
 	Contacts       []Attempt   `json:"contacts,omitempty"`
+	Visit          *Visit      `json:"visit,omitempty"` // the one that is booked; a nil one is not
 	Settled        *Settled    `json:"settled,omitempty"`
 	Resolved       *Resolution `json:"resolved,omitempty"`
 

@@ -35,13 +35,19 @@ var expected = map[string]string{
 	DischargeInTheFuture:       "when the person left: not later than the message was recorded",
 	RecordedInTheFuture:        "when it was recorded: not later than the message was sent (MSH-7)",
 	VisitNumberReused:          "a visit number that no other person has",
-	ContradictoryDeath:         "N or Y, and a time of death (PID-29) only with Y",
+	NHSNumbersDiffer:           "the person's NHS number, once; another one with the date at which it expired (the eighth component)",
+	ContradictoryDeath:         "no or yes, and a time of death (PID-29) only with yes",
 	TwoKeysOneStay:             "one visit number for one stay",
 	FlagTimeWithoutDischarge:   "nothing, until a discharge (A03) is sent",
 	FlagCancelWithoutDischarge: "a cancel (A13) only of a discharge that was sent",
 	FlagAdmittedAfterDischarge: "the admission of this stay; another stay has a visit number of its own",
-	"unreadable-message":       "an HL7 v2 message in ER7 encoding, MSH first",
+	Unreadable:                 "an HL7 v2 message in ER7 encoding, MSH first",
 }
 
-// Expected says what belongs where a problem of this kind was found; empty where nobody can tell.
-func Expected(kind string) string { return expected[kind] }
+// Expected says, in the words of a door, what belongs where a problem of this kind was found; empty where nobody can tell.
+func Expected(kind string, door Door) string {
+	if kind == Unreadable && door != DoorMLLP {
+		return ""
+	}
+	return at(door, expected[kind])
+}

@@ -70,7 +70,8 @@ func (r *reader) finish(processing string) Reading {
 
 // tellsOfStay tells whether an update says something about a stay, so that a person has to find out about which.
 func (f *Fact) tellsOfStay() bool {
-	return f.AdmittedAt.Said || f.DischargedAt.Said || f.Method.Said || f.Destination.Said || f.DeadInText || f.Pathway.Said || len(f.Involvements) > 0
+	return f.AdmittedAt.Said || f.DischargedAt.Said || f.Method.Said || f.Destination.Said || f.DeadInText || f.Pathway.Said || len(f.Involvements)+len(f.Withdrawn) > 0 ||
+		f.MeetsCriteria.Said
 }
 
 // finishPerson keeps of a message about a person what is about the person, and checks whose it is.
@@ -79,7 +80,8 @@ func (r *reader) finishPerson() Reading {
 	f.SpellID, f.VisitNumber = "", ""
 	f.AdmittedAt, f.DischargedAt, f.ExpectedDischarge = Told[Moment]{}, Told[Moment]{}, Told[Moment]{}
 	f.Method, f.Destination, f.DeadInText = Told[string]{}, Told[string]{}, false
-	f.Class, f.Site, f.Ward, f.Pathway, f.Involvements = Told[string]{}, Told[string]{}, Told[string]{}, Told[string]{}, nil
+	f.Class, f.Site, f.Ward, f.Pathway, f.Involvements, f.Withdrawn = Told[string]{}, Told[string]{}, Told[string]{}, Told[string]{}, nil, nil
+	f.MeetsCriteria, f.ReadyAt = Told[bool]{}, Told[Moment]{}
 	joins := f.Kind.Merges() || f.Kind == KindRevokeMerge
 	if !joins {
 		f.PriorNumber = ""

@@ -220,9 +220,7 @@ func (r *reader) readPerson() {
 		f.NHSNumber = Clear[string]()
 	}
 	nhs, own := r.numbersIn(pid.Field(3))
-	for _, number := range nhs {
-		f.tellNHSNumber(number)
-	}
+	r.tellOneNHSNumber(nhs)
 	f.PatientNumber = own
 	f.NHSNumberStatus = told(pid.Field(32))
 	f.FamilyName, f.GivenName = told(pid.Field(5, 1)), told(pid.Field(5, 2))
@@ -231,6 +229,22 @@ func (r *reader) readPerson() {
 	r.readPractice()
 	r.readTimeOfDeath(told(pid.Field(29)))
 	f.tellDeathIndicator(told(pid.Field(30)))
+}
+
+// tellOneNHSNumber takes the NHS number that the valid ones among the repetitions of PID-3 agree in. Of two that differ nobody can tell which is
+// the person's, and to take either could give the handover to somebody else: neither is told, and what was known stays.
+func (r *reader) tellOneNHSNumber(numbers []Told[string]) {
+	before := r.fact.NHSNumber
+	for _, number := range numbers {
+		known := r.fact.NHSNumber
+		r.fact.tellNHSNumber(number)
+		if known.HasValue() && r.fact.NHSNumber != known {
+			r.fact.NHSNumber = before
+			r.problem(NHSNumbersDiffer, "PID-3", "two different NHS numbers, and neither has expired",
+				"Find out with the ward which is the person's, and ask the sender for that one alone; the message is used without either")
+			return
+		}
+	}
 }
 
 // readTimeOfDeath reads PID-29 with whatever precision it has. Nobody fills it in for a living person, so what can't be read is a doubt
@@ -253,13 +267,16 @@ func (r *reader) readTimeOfDeath(t Told[string]) {
 	}
 }
 
-// numbersIn reads PID-3 and MRG-1: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR.
+// numbersIn reads PID-3 and MRG-1: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR. An NHS number that had
+// expired (CX.8) when the message was recorded is none any more.
 func (r *reader) numbersIn(ids hl7.Field) (nhs []Told[string], number string) {
 	own := 0 // how surely the patient number found so far is the provider's own
 	for id := range ids.Repetitions() {
 		told, authority, kind := told(id.Component(1)), id.Component(4).Text(), id.Component(5).Text()
 		if authority == "NHS" || kind == "NH" || kind == "NHS" {
-			nhs = append(nhs, told)
+			if until, ok := r.time(id.Component(8).Text()); !ok || !r.end(until).Before(r.fact.Recorded) {
+				nhs = append(nhs, told)
+			}
 			continue
 		}
 		sure := 0

@@ -24,7 +24,12 @@ const (
 	VisitNumberChanged   = "visit-number-changed"
 	VisitDeleted         = "visit-deleted"
 	PersonDeleted        = "person-deleted"
+	NHSNumbersDiffer     = "nhs-numbers-differ"
+	Unreadable           = "unreadable-message"
 )
+
+// WholeMessage is where a problem is that is about no place in particular.
+const WholeMessage = "message"
 
 // Flags that say what is doubtful about a spell. A problem's kind is used as a flag too where the doubt stays in the snapshot.
 const (
@@ -51,7 +56,7 @@ const (
 // Problem is something in a message or a spell that a person has to look at. It repeats nothing that identifies a patient.
 type Problem struct {
 	Kind string
-	// Where is the place in HL7's words, for instance `PV1-45`.
+	// Where is the place in HL7's words, for instance `PV1-45`; At has the other doors' words for it.
 	Where string
 	// Found says what is there.
 	Found string
@@ -88,6 +93,13 @@ var FactsMissing = Problem{"facts-missing-after-restore", "database", "it was re
 func SpellProblems() []string {
 	return []string{ContradictoryDeath, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge, BecameOutpatient,
 		VisitNumberChanged, VisitDeleted, PersonDeleted, VisitNumberReused}
+}
+
+// Kinds lists the kinds of all problems that messages and spells may have.
+func Kinds() []string {
+	return []string{NoMessageType, NoSpellKey, TestMessageOnLive, NoTime, UnreadableTime, DischargeBeforeStay, DischargeInTheFuture, RecordedInTheFuture,
+		VisitNumberReused, ContradictoryDeath, TwoKeysOneStay, MergeWithItself, NoPatientNumber, BecameOutpatient, VisitNumberChanged, VisitDeleted,
+		PersonDeleted, NHSNumbersDiffer, Unreadable, FlagTimeWithoutDischarge, FlagCancelWithoutDischarge, FlagAdmittedAfterDischarge, FactsMissing.Kind}
 }
 
 // String is the detail of an exception.

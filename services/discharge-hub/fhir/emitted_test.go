@@ -31,10 +31,12 @@ func emitted(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	return map[string]any{
-		"task-received": Handover{SpellID: due.SpellID, Reference: due.Reference, Provider: "RAJ"}.Task(Version{1, at, at}, ""),
-		"task-taken":    with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", DueAt: at, TakenAt: at}),
-		"task-held":     with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", ContactHeld: true}),
-		"task-assessed": done, "task-not-due": with(&Pickup{Outcome: "not-due", Reason: "died"}),
+		"task-received":   Handover{SpellID: due.SpellID, Reference: due.Reference, Provider: "RAJ"}.Task(Version{1, at, at}, ""),
+		"task-taken":      with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", DueAt: at, TakenAt: at}),
+		"task-visit-day":  with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", DueAt: at, TakenAt: at, FirstContactAt: at, PickedUpAt: at, VisitOn: "2026-09-10"}),
+		"task-visit-time": with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", DueAt: at, TakenAt: at, VisitOn: "2026-09-10", VisitAt: at.AddDate(0, 0, 7)}),
+		"task-held":       with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", ContactHeld: true}),
+		"task-assessed":   done, "task-not-due": with(&Pickup{Outcome: "not-due", Reason: "died"}),
 		"task-elsewhere": with(&Pickup{Outcome: "in-another-hospital", Team: "HUB"}),
 		"task-declined":  with(&Pickup{Outcome: "pick-up-due", TakenAt: at, CompletedAt: at, Ending: "declined"}),
 		"page": Found([]any{done}, func(id string) string { return "https://homeward.example/fhir/Task/" + id },

@@ -226,6 +226,14 @@ func TestWhatIsNotInUseIsNotRead(t *testing.T) {
 	if _, issues := Examine(feed(t), []byte(two)); len(issues) != 1 || issues[0].Expression != "Patient.identifier[1].value" {
 		t.Error("two patient numbers:", issues)
 	}
+	two = strings.Replace(resource, `{"use":"old","system":"https://fhir.nhs.uk`, `{"system":"https://fhir.nhs.uk`, 1)
+	if e, issues := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(two)}); len(issues) != 1 || issues[0].Expression != "Patient.identifier[3].value" || e.NHSNumber != "" {
+		t.Error("two NHS numbers:", e.NHSNumber, issues)
+	}
+	same := strings.Replace(two, "9990000034", "999 000 0026", 1)
+	if e, issues := Read(feed(t), Request{ID: "1", Received: received, Resource: json.RawMessage(same)}); len(issues) != 0 || bare(e.NHSNumber) != "9990000026" {
+		t.Error("one NHS number twice:", e.NHSNumber, issues)
+	}
 }
 
 func TestAStoredRequestIsReadTheSameAgain(t *testing.T) {

@@ -44,8 +44,11 @@ func Stored(feed discharge.Feed, body []byte) (discharge.Reading, error) {
 		return discharge.Reading{}, fmt.Errorf("not a stored FHIR request: %w", err)
 	}
 	e, issues := Read(feed, r)
-	if Refused(issues) {
-		return discharge.Reading{}, fmt.Errorf("%s: %s", issues[0].Expression, issues[0].Diagnostics)
+	for _, i := range issues {
+		if i.Severity == Error {
+			return discharge.Reading{Problems: []discharge.Problem{{Kind: discharge.Unreadable, Where: i.Expression, Found: i.Diagnostics,
+				Do: "Ask the sender to send the resource again as it should be, or correct it here"}}}, nil
+		}
 	}
 	e.Digest = discharge.Digest(body)
 	return discharge.FromEvent(feed, e), nil
@@ -125,7 +128,6 @@ func (r *reader) subject(resource element, stored json.RawMessage) {
 func (r *reader) agrees(subject element) {
 	id := subject.get("identifier")
 	value, of := id.get("value"), map[string]string{NHSNumberSystem: r.event.NHSNumber, r.feed.PatientSystem: r.event.PatientNumber}[id.get("system").text()]
-	bare := strings.NewReplacer(" ", "", "-", "").Replace
 	if of != "" && value.present() && bare(value.text()) != bare(of) {
 		value.wrong(Value, "is another number than that of the Patient who is sent or referred to; send those of one person")
 	}
@@ -263,4 +265,28 @@ func Systems(raw []byte) map[string]bool {
 		walk("", v)
 	}
 	return found
+}
+
+// Corrected returns the stored form of a request whose resource a person has corrected. It stands in the place of the faulty one: it counts
+// from when that came, and rests on what that rested on.
+func Corrected(feed discharge.Feed, stored, resource []byte) ([]byte, error) {
+	var r Request
+	if err := json.Unmarshal(stored, &r); err != nil {
+		return nil, fmt.Errorf("the faulty message is not a stored FHIR request: %w", err)
+	}
+	before, _ := Examine(feed, r.Resource)
+	after, issues := Examine(feed, resource)
+	switch {
+	case Refused(issues):
+		return nil, fmt.Errorf("%s: %s", issues[0].Expression, issues[0].Diagnostics)
+	case after.Type != before.Type:
+		return nil, fmt.Errorf("%s.resourceType: must be %s, as in the message that it corrects", after.Type, before.Type)
+	case after.Subject != before.Subject, after.Encounter != before.Encounter:
+		return nil, fmt.Errorf("%s.subject: refers to another resource than the message that it corrects; contain the right one", after.Type)
+	}
+	if after.ID != before.ID {
+		r.Before = nil // of another resource
+	}
+	r.Resource = resource
+	return r.Encode()
 }

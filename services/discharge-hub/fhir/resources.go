@@ -11,9 +11,16 @@ import (
 func (r *reader) patient(p element) {
 	p.understood()
 	e := &r.event
+	nhs := ""
 	for _, id := range p.each("identifier") {
 		if id.get("system").text() == NHSNumberSystem && !old(id) {
 			e.NHSNumber = id.get("value").text()
+			if other := nhs; other != "" && bare(e.NHSNumber) != other {
+				id.get("value").wrong(Value, "is a second NHS number; send the person's, and mark others by use old")
+				e.NHSNumber = "" // nobody can tell which is the person's
+				break
+			}
+			nhs = bare(e.NHSNumber)
 			r.told[discharge.FlagNHSNumberInvalid] = id.path + ".value"
 			e.NHSNumberStatus = code(id.extension(verificationStatus).get("valueCodeableConcept"))
 		}
@@ -53,6 +60,9 @@ func (r *reader) patient(p element) {
 		}
 	}
 }
+
+// bare is a number without the spaces and hyphens with which it is displayed.
+func bare(number string) string { return strings.NewReplacer(" ", "", "-", "").Replace(number) }
 
 // old tells whether an identifier, a name or an address is marked as one that is not in use.
 func old(e element) bool { return e.get("use").text() == "old" }

@@ -26,6 +26,8 @@ type Pickup struct {
 	TakenAt         time.Time `json:"taken_at,omitzero"`
 	FirstContactAt  time.Time `json:"first_contact_at,omitzero"`
 	PickedUpAt      time.Time `json:"picked_up_at,omitzero"`
+	VisitOn         string    `json:"visit_on,omitempty"` // YYYY-MM-DD; empty while no visit is booked
+	VisitAt         time.Time `json:"visit_at,omitzero"`  // the moment on that day, where one was agreed
 	CompletedAt     time.Time `json:"completed_at,omitzero"`
 	Ending          string    `json:"ending,omitempty"` // assessed, reviewed, declined, moved, died
 	Met             bool      `json:"met,omitempty"`
@@ -47,6 +49,7 @@ const (
 	Delivered         = "delivered"
 	Taken             = "taken"
 	FirstContact      = "first-contact"
+	VisitBooked       = "visit-booked"
 	Assessed          = "assessed"
 	Closed            = "closed"
 	NoPickUpDue       = "no-pick-up-due"
@@ -65,6 +68,7 @@ const (
 //	due, nobody has it                                     received     delivered
 //	a named worker has it                                  accepted     taken
 //	spoken with the person                                 in-progress  first-contact
+//	a visit is booked, and was not cancelled               in-progress  visit-booked
 //	assessed, or an existing plan reviewed                 completed    assessed
 //	ended without                                          cancelled    closed         declined, moved or died
 //
@@ -90,6 +94,8 @@ func (h Handover) State() State {
 	case p.Outcome == "in-hospital" && p.DischargeNumber > 0:
 		s = State{"on-hold", Delivered, "discharge-cancelled"}
 	case p.Outcome == "in-hospital":
+	case p.VisitOn != "":
+		s = State{"in-progress", VisitBooked, ""}
 	case !p.FirstContactAt.IsZero() || !p.PickedUpAt.IsZero():
 		s = State{"in-progress", FirstContact, ""}
 	case !p.TakenAt.IsZero():
@@ -144,14 +150,15 @@ func (h Handover) Task(v Version, visitSystem string) any {
 			}
 			t["executionPeriod"] = period
 		}
-		if out := p.outputs(); len(out) > 0 {
+		if out := p.outputs(s.Business == VisitBooked); len(out) > 0 {
 			t["output"] = out
 		}
 	}
 	return t
 }
 
-func (p Pickup) outputs() (list []object) {
+// outputs tells what was reached; of a visit, when it is booked for, while that is what the handover waits for.
+func (p Pickup) outputs(awaited bool) (list []object) {
 	at := func(code string, at time.Time) {
 		if !at.IsZero() {
 			list = append(list, object{"type": concept(OutputSystem, code), "valueDateTime": instant(at)})
@@ -160,6 +167,12 @@ func (p Pickup) outputs() (list []object) {
 	at("taken", p.TakenAt)
 	at("first-contact", p.FirstContactAt)
 	at("picked-up", p.PickedUpAt)
+	if on := p.VisitOn; awaited {
+		if !p.VisitAt.IsZero() {
+			on = instant(p.VisitAt)
+		}
+		list = append(list, object{"type": concept(OutputSystem, "visit-booked-for"), "valueDateTime": on})
+	}
 	at("completed", p.CompletedAt)
 	if p.Ending != "" {
 		list = append(list, object{"type": concept(OutputSystem, "met-in-six-weeks"), "valueBoolean": p.Met})

@@ -52,7 +52,9 @@ func framesOf(wire []byte, limit int) (frames []framed) {
 		switch {
 		case len(block) > limit:
 			frames = append(frames, framed{text, ErrTooLarge.Error()})
-		case text != "":
+		case text == "":
+			frames = append(frames, framed{"", ErrEmpty.Error()})
+		default:
 			frames = append(frames, framed{text, ""})
 		}
 	}
@@ -91,8 +93,8 @@ func FuzzReader(f *testing.F) {
 			for over := false; !over; {
 				frame, err := r.Next()
 				one := framed{Text: string(frame)}
-				switch over = err != nil && !errors.Is(err, ErrTooLarge); {
-				case over:
+				switch over = err != nil && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrEmpty); {
+				case over, errors.Is(err, ErrEmpty):
 					one.Err = err.Error()
 				case err != nil:
 					one.Err = ErrTooLarge.Error()

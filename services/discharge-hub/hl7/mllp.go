@@ -52,6 +52,9 @@ func (b *Budget) take(n int64) bool {
 	return true
 }
 
+// ErrEmpty says that a frame had nothing in it, though whoever sent it may wait for an answer.
+var ErrEmpty = errors.New("the frame is empty")
+
 // ErrBusy says that a frame was not kept because others hold the whole budget: the same message may be taken a moment later.
 var ErrBusy = errors.New("too many large messages are on their way at this moment")
 
@@ -74,22 +77,22 @@ func NewReader(in io.Reader, limit int) *Reader {
 // Next returns the next message without its frame. The bytes stay valid until the following call.
 //
 // io.EOF is the end of the connection between frames, io.ErrUnexpectedEOF within one. ErrTooLarge comes with the beginning of the
-// message, so that it can be refused by its control id; its rest has been skipped, and Next can be called again. So does ErrBusy.
+// message, so that it can be refused by its control id; its rest has been skipped, and Next can be called again. So does ErrBusy. After
+// ErrEmpty, too, Next can be called again.
 func (r *Reader) Next() ([]byte, error) {
 	r.Release()
-	for {
-		if err := r.skipTo(startBlock); err != nil {
-			return nil, err
-		}
-		if r.Begun != nil {
-			r.Begun()
-		}
-		frame, err := r.readTo(endBlock)
-		frame = bytes.TrimLeft(frame, "\x0b \t\r\n")
-		if err != nil || len(frame) > 0 {
-			return frame, err
-		}
+	if err := r.skipTo(startBlock); err != nil {
+		return nil, err
 	}
+	if r.Begun != nil {
+		r.Begun()
+	}
+	frame, err := r.readTo(endBlock)
+	frame = bytes.TrimLeft(frame, "\x0b \t\r\n")
+	if err == nil && len(frame) == 0 {
+		err = ErrEmpty
+	}
+	return frame, err
 }
 
 // Release gives back what the last frame holds; its bytes are not valid any more.

@@ -6,7 +6,7 @@ CREATE TABLE answer (
     feed        text NOT NULL,
     spell_id    uuid NOT NULL,
     word        text NOT NULL,             -- received, delivered, taken, contacted or closed
-    about       text NOT NULL,             -- the version of the spell, or the time, that the word is said of: once each
+    about       text NOT NULL,             -- the version of the spell, with that of the task where it is told again, or the time, that the word is said of: once each
     at          timestamptz NOT NULL,      -- when it happened
     team        text NOT NULL,             -- empty while none is known, or none is to come
     outcome     text NOT NULL,             -- empty while community-pickup has not confirmed
@@ -24,7 +24,7 @@ CREATE INDEX answer_open ON answer (feed, next_try, id) WHERE accepted_at IS NUL
 CREATE TABLE answer_attempt (
     answer_id bigint NOT NULL,
     at        timestamptz NOT NULL,
-    result    text NOT NULL,   -- MSA-1, or none
+    result    text NOT NULL,   -- MSA-1, or none; begun while it is not known
     said      text NOT NULL    -- MSA-3 or the error; what a receiver writes may name a person
 );
 CREATE INDEX answer_attempt_of ON answer_attempt (answer_id, at);

@@ -54,7 +54,7 @@ CREATE TABLE webhook_due (
 );
 CREATE INDEX webhook_due_next ON webhook_due (client, next_at);
 
--- Every attempt to post a Task. Append-only.
+-- Every attempt to post a Task, from when it is begun.
 CREATE TABLE webhook_attempt (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client  text NOT NULL,

@@ -101,6 +101,9 @@ func (n *NATS) Stop() error {
 	return os.RemoveAll(n.temporary)
 }
 
+// maxStore is more than any disk here has, in bytes: the disk alone is the limit.
+const maxStore = 1 << 40
+
 // sickLook is how often a server's health is looked at.
 const sickLook = time.Second
 
@@ -130,10 +133,12 @@ func serverOptions(opts NATSOptions) *server.Options {
 		DontListen: opts.Port == 0,
 		JetStream:  true,
 		StoreDir:   filepath.Clean(opts.StoreDir),
-		NoSigs:     true,
-		NoLog:      opts.LogFile == "",
-		LogFile:    opts.LogFile,
-		Logtime:    true,
+		// Without a limit the server takes a share of what is free when it starts for one: nothing, for good, if it starts on a full disk.
+		JetStreamMaxStore: maxStore,
+		NoSigs:            true,
+		NoLog:             opts.LogFile == "",
+		LogFile:           opts.LogFile,
+		Logtime:           true,
 	}
 	if len(opts.Peers) > 0 {
 		o.Cluster = server.ClusterOpts{Name: "homeward", Host: o.Host, Port: opts.ClusterPort}

@@ -147,6 +147,13 @@ func TestNATSThatCanStoreNothingMoreIsSick(t *testing.T) {
 	}
 }
 
+// A server that starts on a full disk stores again when there is room: nothing of its configuration is taken from the disk.
+func TestNATSTakesItsLimitNotFromTheDiskAtItsStart(t *testing.T) {
+	if got := startNATS(t, NATSOptions{}).JetStreamConfig().MaxStore; got != maxStore {
+		t.Errorf("files may have %d bytes, want %d", got, int64(maxStore))
+	}
+}
+
 func TestNATSWithoutAPortServesThisProcess(t *testing.T) {
 	n := startNATS(t, NATSOptions{})
 	conn, err := nats.Connect("", nats.InProcessServer(n))

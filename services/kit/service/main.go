@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/restore"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -95,9 +96,16 @@ func usage(name string, commands []Command) {
 // RestoredHelp is the line about `restored`.
 const RestoredHelp = "note that its database was put back to an earlier point"
 
+// endingLimit is how long PostgreSQL may take to notice that a process which was killed has gone.
+const endingLimit = 10 * time.Second
+
 // Restored is the command that declares a restore.
 func Restored(ctx context.Context, db *pg.DB, now time.Time, out io.Writer) error {
 	r, again, err := restore.Declare(ctx, db, now)
+	for end := time.Now().Add(endingLimit); fault.Is(err, fault.Precondition) && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(endingLimit / 50)
+		r, again, err = restore.Declare(ctx, db, now)
+	}
 	if err != nil {
 		return err
 	}

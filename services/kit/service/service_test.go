@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/homeward-care/homeward/services/kit/kittest"
+	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
@@ -119,5 +120,21 @@ func TestRestoredTellsWhatWasDoneAndWhatComesNext(t *testing.T) {
 	}
 	if out, exit := program(t, []string{"own"}, "DATABASE_URL="+url); exit != 0 || out != "did it\n" {
 		t.Errorf("a command of the service's own: exit code %d: %s", exit, out)
+	}
+}
+
+func TestRestoredWaitsForTheSessionOfAKilledProcessToEnd(t *testing.T) {
+	t.Parallel()
+	url := kittest.Database(t, migrations)
+	tx, err := kittest.Open(t, url).Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if idle, err := outbox.Idle(t.Context(), tx); err != nil || !idle { // holds what a running service holds
+		t.Fatal(idle, err)
+	}
+	time.AfterFunc(time.Second, func() { _ = tx.Rollback(context.Background()) })
+	if out, exit := program(t, []string{"restored"}, "DATABASE_URL="+url); exit != 0 {
+		t.Errorf("exit code %d: %s", exit, out)
 	}
 }

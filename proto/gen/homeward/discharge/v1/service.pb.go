@@ -411,8 +411,14 @@ type RecordEventRequest struct {
 	ExpectedDischargeAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=expected_discharge_at,json=expectedDischargeAt,proto3" json:"expected_discharge_at,omitempty"`
 	// The other number of a merge or of its revocation, and whose a moved visit was (as MRG-1).
 	PriorPatientNumber string `protobuf:"bytes,19,opt,name=prior_patient_number,json=priorPatientNumber,proto3" json:"prior_patient_number,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Ways of involvement that are taken back, such as a referral. What is told again in the same request stands.
+	WithdrawnInvolvements []Involvement `protobuf:"varint,20,rep,packed,name=withdrawn_involvements,json=withdrawnInvolvements,proto3,enum=homeward.discharge.v1.Involvement" json:"withdrawn_involvements,omitempty"`
+	// Whether the criteria to reside are met; when they are not, since when (the discharge ready date). That no discharge is expected any
+	// more is said by EVENT_KIND_CANCEL_PLAN.
+	CriteriaToReside CriteriaToReside       `protobuf:"varint,21,opt,name=criteria_to_reside,json=criteriaToReside,proto3,enum=homeward.discharge.v1.CriteriaToReside" json:"criteria_to_reside,omitempty"`
+	DischargeReadyAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=discharge_ready_at,json=dischargeReadyAt,proto3" json:"discharge_ready_at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RecordEventRequest) Reset() {
@@ -576,6 +582,27 @@ func (x *RecordEventRequest) GetPriorPatientNumber() string {
 		return x.PriorPatientNumber
 	}
 	return ""
+}
+
+func (x *RecordEventRequest) GetWithdrawnInvolvements() []Involvement {
+	if x != nil {
+		return x.WithdrawnInvolvements
+	}
+	return nil
+}
+
+func (x *RecordEventRequest) GetCriteriaToReside() CriteriaToReside {
+	if x != nil {
+		return x.CriteriaToReside
+	}
+	return CriteriaToReside_CRITERIA_TO_RESIDE_UNSPECIFIED
+}
+
+func (x *RecordEventRequest) GetDischargeReadyAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DischargeReadyAt
+	}
+	return nil
 }
 
 // Person is who somebody is; it is never published.
@@ -1011,7 +1038,7 @@ type ListExceptionsRequest struct {
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The id after which to go on.
 	AfterId int64 `protobuf:"varint,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
-	// A kind, for instance `no-spell-key`.
+	// A kind, for instance `no-spell-key`. INVALID_ARGUMENT lists all of them where it is unknown.
 	Kind  string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Key of the feed.
@@ -1372,9 +1399,10 @@ func (x *GetExceptionRequest) GetId() int64 {
 type GetExceptionResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Exception *MessageException      `protobuf:"bytes,1,opt,name=exception,proto3" json:"exception,omitempty"`
-	// The message as it came; empty when the exception is about none.
+	// The message as it came; empty when the exception is about none. Of FHIR it is the resource, with an element a line; of RecordEvent its
+	// request in JSON, with a field a line.
 	Message []byte `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// `hl7v2` or `record-event`.
+	// `hl7v2`, `fhir` or `record-event`.
 	Format string  `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
 	Finger *Finger `protobuf:"bytes,4,opt,name=finger,proto3" json:"finger,omitempty"`
 	// What is there, what belongs there, and what to do.
@@ -1491,10 +1519,11 @@ func (x *GetExceptionResponse) GetCorrectedByMessageId() int64 {
 	return 0
 }
 
-// Finger points at a place in an HL7 message.
+// Finger points at a place in a message.
 type Finger struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As HL7 writes it, for instance `PV1-19` or `PID-3[2].1`; empty when no place can be named.
+	// As HL7 writes it, for instance `PV1-19` or `PID-3[2].1`; of FHIR an expression such as `Encounter.period.end`, of RecordEvent a field such
+	// as `person.died_at`. Empty when no place can be named.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// How much of the path the message has, for instance `PV1` when PV1-19 is behind its last field; empty when it has not even the segment.
 	Reached string `protobuf:"bytes,2,opt,name=reached,proto3" json:"reached,omitempty"`
@@ -1568,7 +1597,8 @@ type CorrectExceptionRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The whole HL7 message as it should have come.
+	// The whole message as it should have come, in the form in which GetException shows it: HL7 v2, the FHIR resource, or RecordEventRequest in
+	// JSON.
 	Message []byte `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// Why this is right, and who says so; required. It stays in the hub.
 	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
@@ -2120,7 +2150,7 @@ func (x *ReplayMessageResponse) GetChanges() []*SpellChange {
 type MessageProblem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// As HL7 writes the place.
+	// The place, as Finger has it.
 	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Found         string `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
 	ToDo          string `protobuf:"bytes,4,opt,name=to_do,json=toDo,proto3" json:"to_do,omitempty"`
@@ -2709,7 +2739,7 @@ var File_homeward_discharge_v1_service_proto protoreflect.FileDescriptor
 
 const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb7\a\n" +
+	"#homeward/discharge/v1/service.proto\x12\x15homeward.discharge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xb3\t\n" +
 	"\x12RecordEventRequest\x12\x12\n" +
 	"\x04feed\x18\x01 \x01(\tR\x04feed\x12\x1d\n" +
 	"\n" +
@@ -2733,7 +2763,10 @@ const file_homeward_discharge_v1_service_proto_rawDesc = "" +
 	"\finvolvements\x18\x10 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\finvolvements\x128\n" +
 	"\apathway\x18\x11 \x01(\x0e2\x1e.homeward.discharge.v1.PathwayR\apathway\x12N\n" +
 	"\x15expected_discharge_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x13expectedDischargeAt\x120\n" +
-	"\x14prior_patient_number\x18\x13 \x01(\tR\x12priorPatientNumber\"\xcc\x02\n" +
+	"\x14prior_patient_number\x18\x13 \x01(\tR\x12priorPatientNumber\x12Y\n" +
+	"\x16withdrawn_involvements\x18\x14 \x03(\x0e2\".homeward.discharge.v1.InvolvementR\x15withdrawnInvolvements\x12U\n" +
+	"\x12criteria_to_reside\x18\x15 \x01(\x0e2'.homeward.discharge.v1.CriteriaToResideR\x10criteriaToReside\x12H\n" +
+	"\x12discharge_ready_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\x10dischargeReadyAt\"\xcc\x02\n" +
 	"\x06Person\x12\x1d\n" +
 	"\n" +
 	"nhs_number\x18\x01 \x01(\tR\tnhsNumber\x12\x1f\n" +
@@ -3030,7 +3063,8 @@ var file_homeward_discharge_v1_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
 	(Involvement)(0),                 // 37: homeward.discharge.v1.Involvement
 	(Pathway)(0),                     // 38: homeward.discharge.v1.Pathway
-	(*Spell)(nil),                    // 39: homeward.discharge.v1.Spell
+	(CriteriaToReside)(0),            // 39: homeward.discharge.v1.CriteriaToReside
+	(*Spell)(nil),                    // 40: homeward.discharge.v1.Spell
 }
 var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	1,  // 0: homeward.discharge.v1.RecordEventRequest.kind:type_name -> homeward.discharge.v1.EventKind
@@ -3042,67 +3076,70 @@ var file_homeward_discharge_v1_service_proto_depIdxs = []int32{
 	37, // 6: homeward.discharge.v1.RecordEventRequest.involvements:type_name -> homeward.discharge.v1.Involvement
 	38, // 7: homeward.discharge.v1.RecordEventRequest.pathway:type_name -> homeward.discharge.v1.Pathway
 	36, // 8: homeward.discharge.v1.RecordEventRequest.expected_discharge_at:type_name -> google.protobuf.Timestamp
-	36, // 9: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
-	0,  // 10: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
-	36, // 11: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
-	36, // 12: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
-	36, // 13: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
-	39, // 14: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
-	2,  // 15: homeward.discharge.v1.ListExceptionsRequest.filter:type_name -> homeward.discharge.v1.ExceptionFilter
-	36, // 16: homeward.discharge.v1.ListExceptionsRequest.opened_before:type_name -> google.protobuf.Timestamp
-	12, // 17: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
-	36, // 18: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
-	3,  // 19: homeward.discharge.v1.MessageException.state:type_name -> homeward.discharge.v1.ExceptionState
-	36, // 20: homeward.discharge.v1.MessageException.look_by:type_name -> google.protobuf.Timestamp
-	36, // 21: homeward.discharge.v1.MessageException.closed_at:type_name -> google.protobuf.Timestamp
-	4,  // 22: homeward.discharge.v1.MessageException.dismissed_because:type_name -> homeward.discharge.v1.DismissReason
-	12, // 23: homeward.discharge.v1.GetExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	15, // 24: homeward.discharge.v1.GetExceptionResponse.finger:type_name -> homeward.discharge.v1.Finger
-	12, // 25: homeward.discharge.v1.CorrectExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	4,  // 26: homeward.discharge.v1.DismissExceptionRequest.reason:type_name -> homeward.discharge.v1.DismissReason
-	12, // 27: homeward.discharge.v1.DismissExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	12, // 28: homeward.discharge.v1.AssignExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
-	24, // 29: homeward.discharge.v1.ReplayMessageResponse.problems:type_name -> homeward.discharge.v1.MessageProblem
-	25, // 30: homeward.discharge.v1.ReplayMessageResponse.changes:type_name -> homeward.discharge.v1.SpellChange
-	39, // 31: homeward.discharge.v1.SpellChange.before:type_name -> homeward.discharge.v1.Spell
-	39, // 32: homeward.discharge.v1.SpellChange.after:type_name -> homeward.discharge.v1.Spell
-	26, // 33: homeward.discharge.v1.SpellChange.task_before:type_name -> homeward.discharge.v1.TaskOutcome
-	26, // 34: homeward.discharge.v1.SpellChange.task_after:type_name -> homeward.discharge.v1.TaskOutcome
-	36, // 35: homeward.discharge.v1.PreviewMappingRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 36: homeward.discharge.v1.PreviewMappingResponse.changes:type_name -> homeward.discharge.v1.SpellChange
-	33, // 37: homeward.discharge.v1.PreviewMappingResponse.problems_before:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
-	34, // 38: homeward.discharge.v1.PreviewMappingResponse.problems_after:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
-	36, // 39: homeward.discharge.v1.ListSpellsRequest.since:type_name -> google.protobuf.Timestamp
-	39, // 40: homeward.discharge.v1.ListSpellsResponse.spells:type_name -> homeward.discharge.v1.Spell
-	35, // 41: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
-	6,  // 42: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
-	5,  // 43: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
-	8,  // 44: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
-	10, // 45: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
-	13, // 46: homeward.discharge.v1.DischargeHubService.GetException:input_type -> homeward.discharge.v1.GetExceptionRequest
-	16, // 47: homeward.discharge.v1.DischargeHubService.CorrectException:input_type -> homeward.discharge.v1.CorrectExceptionRequest
-	18, // 48: homeward.discharge.v1.DischargeHubService.DismissException:input_type -> homeward.discharge.v1.DismissExceptionRequest
-	20, // 49: homeward.discharge.v1.DischargeHubService.AssignException:input_type -> homeward.discharge.v1.AssignExceptionRequest
-	22, // 50: homeward.discharge.v1.DischargeHubService.ReplayMessage:input_type -> homeward.discharge.v1.ReplayMessageRequest
-	27, // 51: homeward.discharge.v1.DischargeHubService.PreviewMapping:input_type -> homeward.discharge.v1.PreviewMappingRequest
-	29, // 52: homeward.discharge.v1.DischargeHubService.ListSpells:input_type -> homeward.discharge.v1.ListSpellsRequest
-	31, // 53: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
-	7,  // 54: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
-	9,  // 55: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
-	11, // 56: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
-	14, // 57: homeward.discharge.v1.DischargeHubService.GetException:output_type -> homeward.discharge.v1.GetExceptionResponse
-	17, // 58: homeward.discharge.v1.DischargeHubService.CorrectException:output_type -> homeward.discharge.v1.CorrectExceptionResponse
-	19, // 59: homeward.discharge.v1.DischargeHubService.DismissException:output_type -> homeward.discharge.v1.DismissExceptionResponse
-	21, // 60: homeward.discharge.v1.DischargeHubService.AssignException:output_type -> homeward.discharge.v1.AssignExceptionResponse
-	23, // 61: homeward.discharge.v1.DischargeHubService.ReplayMessage:output_type -> homeward.discharge.v1.ReplayMessageResponse
-	28, // 62: homeward.discharge.v1.DischargeHubService.PreviewMapping:output_type -> homeward.discharge.v1.PreviewMappingResponse
-	30, // 63: homeward.discharge.v1.DischargeHubService.ListSpells:output_type -> homeward.discharge.v1.ListSpellsResponse
-	32, // 64: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
-	54, // [54:65] is the sub-list for method output_type
-	43, // [43:54] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	37, // 9: homeward.discharge.v1.RecordEventRequest.withdrawn_involvements:type_name -> homeward.discharge.v1.Involvement
+	39, // 10: homeward.discharge.v1.RecordEventRequest.criteria_to_reside:type_name -> homeward.discharge.v1.CriteriaToReside
+	36, // 11: homeward.discharge.v1.RecordEventRequest.discharge_ready_at:type_name -> google.protobuf.Timestamp
+	36, // 12: homeward.discharge.v1.Person.died_at:type_name -> google.protobuf.Timestamp
+	0,  // 13: homeward.discharge.v1.Person.death_indicator:type_name -> homeward.discharge.v1.DeathIndicator
+	36, // 14: homeward.discharge.v1.GetHandoverResponse.received_at:type_name -> google.protobuf.Timestamp
+	36, // 15: homeward.discharge.v1.GetHandoverResponse.delivered_at:type_name -> google.protobuf.Timestamp
+	36, // 16: homeward.discharge.v1.GetHandoverResponse.taken_at:type_name -> google.protobuf.Timestamp
+	40, // 17: homeward.discharge.v1.GetHandoverResponse.spell:type_name -> homeward.discharge.v1.Spell
+	2,  // 18: homeward.discharge.v1.ListExceptionsRequest.filter:type_name -> homeward.discharge.v1.ExceptionFilter
+	36, // 19: homeward.discharge.v1.ListExceptionsRequest.opened_before:type_name -> google.protobuf.Timestamp
+	12, // 20: homeward.discharge.v1.ListExceptionsResponse.exceptions:type_name -> homeward.discharge.v1.MessageException
+	36, // 21: homeward.discharge.v1.MessageException.opened_at:type_name -> google.protobuf.Timestamp
+	3,  // 22: homeward.discharge.v1.MessageException.state:type_name -> homeward.discharge.v1.ExceptionState
+	36, // 23: homeward.discharge.v1.MessageException.look_by:type_name -> google.protobuf.Timestamp
+	36, // 24: homeward.discharge.v1.MessageException.closed_at:type_name -> google.protobuf.Timestamp
+	4,  // 25: homeward.discharge.v1.MessageException.dismissed_because:type_name -> homeward.discharge.v1.DismissReason
+	12, // 26: homeward.discharge.v1.GetExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	15, // 27: homeward.discharge.v1.GetExceptionResponse.finger:type_name -> homeward.discharge.v1.Finger
+	12, // 28: homeward.discharge.v1.CorrectExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	4,  // 29: homeward.discharge.v1.DismissExceptionRequest.reason:type_name -> homeward.discharge.v1.DismissReason
+	12, // 30: homeward.discharge.v1.DismissExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	12, // 31: homeward.discharge.v1.AssignExceptionResponse.exception:type_name -> homeward.discharge.v1.MessageException
+	24, // 32: homeward.discharge.v1.ReplayMessageResponse.problems:type_name -> homeward.discharge.v1.MessageProblem
+	25, // 33: homeward.discharge.v1.ReplayMessageResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	40, // 34: homeward.discharge.v1.SpellChange.before:type_name -> homeward.discharge.v1.Spell
+	40, // 35: homeward.discharge.v1.SpellChange.after:type_name -> homeward.discharge.v1.Spell
+	26, // 36: homeward.discharge.v1.SpellChange.task_before:type_name -> homeward.discharge.v1.TaskOutcome
+	26, // 37: homeward.discharge.v1.SpellChange.task_after:type_name -> homeward.discharge.v1.TaskOutcome
+	36, // 38: homeward.discharge.v1.PreviewMappingRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 39: homeward.discharge.v1.PreviewMappingResponse.changes:type_name -> homeward.discharge.v1.SpellChange
+	33, // 40: homeward.discharge.v1.PreviewMappingResponse.problems_before:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsBeforeEntry
+	34, // 41: homeward.discharge.v1.PreviewMappingResponse.problems_after:type_name -> homeward.discharge.v1.PreviewMappingResponse.ProblemsAfterEntry
+	36, // 42: homeward.discharge.v1.ListSpellsRequest.since:type_name -> google.protobuf.Timestamp
+	40, // 43: homeward.discharge.v1.ListSpellsResponse.spells:type_name -> homeward.discharge.v1.Spell
+	35, // 44: homeward.discharge.v1.GetPeopleResponse.people:type_name -> homeward.discharge.v1.GetPeopleResponse.PeopleEntry
+	6,  // 45: homeward.discharge.v1.GetPeopleResponse.PeopleEntry.value:type_name -> homeward.discharge.v1.Person
+	5,  // 46: homeward.discharge.v1.DischargeHubService.RecordEvent:input_type -> homeward.discharge.v1.RecordEventRequest
+	8,  // 47: homeward.discharge.v1.DischargeHubService.GetHandover:input_type -> homeward.discharge.v1.GetHandoverRequest
+	10, // 48: homeward.discharge.v1.DischargeHubService.ListExceptions:input_type -> homeward.discharge.v1.ListExceptionsRequest
+	13, // 49: homeward.discharge.v1.DischargeHubService.GetException:input_type -> homeward.discharge.v1.GetExceptionRequest
+	16, // 50: homeward.discharge.v1.DischargeHubService.CorrectException:input_type -> homeward.discharge.v1.CorrectExceptionRequest
+	18, // 51: homeward.discharge.v1.DischargeHubService.DismissException:input_type -> homeward.discharge.v1.DismissExceptionRequest
+	20, // 52: homeward.discharge.v1.DischargeHubService.AssignException:input_type -> homeward.discharge.v1.AssignExceptionRequest
+	22, // 53: homeward.discharge.v1.DischargeHubService.ReplayMessage:input_type -> homeward.discharge.v1.ReplayMessageRequest
+	27, // 54: homeward.discharge.v1.DischargeHubService.PreviewMapping:input_type -> homeward.discharge.v1.PreviewMappingRequest
+	29, // 55: homeward.discharge.v1.DischargeHubService.ListSpells:input_type -> homeward.discharge.v1.ListSpellsRequest
+	31, // 56: homeward.discharge.v1.DischargeHubService.GetPeople:input_type -> homeward.discharge.v1.GetPeopleRequest
+	7,  // 57: homeward.discharge.v1.DischargeHubService.RecordEvent:output_type -> homeward.discharge.v1.RecordEventResponse
+	9,  // 58: homeward.discharge.v1.DischargeHubService.GetHandover:output_type -> homeward.discharge.v1.GetHandoverResponse
+	11, // 59: homeward.discharge.v1.DischargeHubService.ListExceptions:output_type -> homeward.discharge.v1.ListExceptionsResponse
+	14, // 60: homeward.discharge.v1.DischargeHubService.GetException:output_type -> homeward.discharge.v1.GetExceptionResponse
+	17, // 61: homeward.discharge.v1.DischargeHubService.CorrectException:output_type -> homeward.discharge.v1.CorrectExceptionResponse
+	19, // 62: homeward.discharge.v1.DischargeHubService.DismissException:output_type -> homeward.discharge.v1.DismissExceptionResponse
+	21, // 63: homeward.discharge.v1.DischargeHubService.AssignException:output_type -> homeward.discharge.v1.AssignExceptionResponse
+	23, // 64: homeward.discharge.v1.DischargeHubService.ReplayMessage:output_type -> homeward.discharge.v1.ReplayMessageResponse
+	28, // 65: homeward.discharge.v1.DischargeHubService.PreviewMapping:output_type -> homeward.discharge.v1.PreviewMappingResponse
+	30, // 66: homeward.discharge.v1.DischargeHubService.ListSpells:output_type -> homeward.discharge.v1.ListSpellsResponse
+	32, // 67: homeward.discharge.v1.DischargeHubService.GetPeople:output_type -> homeward.discharge.v1.GetPeopleResponse
+	57, // [57:68] is the sub-list for method output_type
+	46, // [46:57] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_homeward_discharge_v1_service_proto_init() }

@@ -704,6 +704,219 @@ func (x *RecordContactResponse) GetTask() *GetTaskResponse {
 	return nil
 }
 
+// BookVisitRequest says when: on a day, or at a moment of it; not both. A past day is refused, and one more than a year ahead.
+type BookVisitRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	TaskId  string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// YYYY-MM-DD, Europe/London.
+	On            string                 `protobuf:"bytes,3,opt,name=on,proto3" json:"on,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BookVisitRequest) Reset() {
+	*x = BookVisitRequest{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BookVisitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BookVisitRequest) ProtoMessage() {}
+
+func (x *BookVisitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BookVisitRequest.ProtoReflect.Descriptor instead.
+func (*BookVisitRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BookVisitRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *BookVisitRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *BookVisitRequest) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *BookVisitRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// BookVisitResponse is the task as it is now.
+type BookVisitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *GetTaskResponse       `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BookVisitResponse) Reset() {
+	*x = BookVisitResponse{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BookVisitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BookVisitResponse) ProtoMessage() {}
+
+func (x *BookVisitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BookVisitResponse.ProtoReflect.Descriptor instead.
+func (*BookVisitResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BookVisitResponse) GetTask() *GetTaskResponse {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+// CancelVisitRequest takes the booking back. A visit that is booked for another time is booked anew instead.
+type CancelVisitRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelVisitRequest) Reset() {
+	*x = CancelVisitRequest{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelVisitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelVisitRequest) ProtoMessage() {}
+
+func (x *CancelVisitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelVisitRequest.ProtoReflect.Descriptor instead.
+func (*CancelVisitRequest) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CancelVisitRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *CancelVisitRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// CancelVisitResponse is the task as it is now.
+type CancelVisitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *GetTaskResponse       `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelVisitResponse) Reset() {
+	*x = CancelVisitResponse{}
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelVisitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelVisitResponse) ProtoMessage() {}
+
+func (x *CancelVisitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelVisitResponse.ProtoReflect.Descriptor instead.
+func (*CancelVisitResponse) Descriptor() ([]byte, []int) {
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CancelVisitResponse) GetTask() *GetTaskResponse {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 // CompleteTaskRequest ends a task. Assessed and reviewed meet the six weeks; declined, moved and died are recorded as such.
 type CompleteTaskRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -718,7 +931,7 @@ type CompleteTaskRequest struct {
 
 func (x *CompleteTaskRequest) Reset() {
 	*x = CompleteTaskRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +943,7 @@ func (x *CompleteTaskRequest) String() string {
 func (*CompleteTaskRequest) ProtoMessage() {}
 
 func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[10]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +956,7 @@ func (x *CompleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*CompleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CompleteTaskRequest) GetTaskId() string {
@@ -784,7 +997,7 @@ type CompleteTaskResponse struct {
 
 func (x *CompleteTaskResponse) Reset() {
 	*x = CompleteTaskResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1009,7 @@ func (x *CompleteTaskResponse) String() string {
 func (*CompleteTaskResponse) ProtoMessage() {}
 
 func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[11]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1022,7 @@ func (x *CompleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*CompleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CompleteTaskResponse) GetTask() *GetTaskResponse {
@@ -831,7 +1044,7 @@ type DecideProposalRequest struct {
 
 func (x *DecideProposalRequest) Reset() {
 	*x = DecideProposalRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1056,7 @@ func (x *DecideProposalRequest) String() string {
 func (*DecideProposalRequest) ProtoMessage() {}
 
 func (x *DecideProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[12]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1069,7 @@ func (x *DecideProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideProposalRequest.ProtoReflect.Descriptor instead.
 func (*DecideProposalRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DecideProposalRequest) GetTaskId() string {
@@ -890,7 +1103,7 @@ type DecideProposalResponse struct {
 
 func (x *DecideProposalResponse) Reset() {
 	*x = DecideProposalResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1115,7 @@ func (x *DecideProposalResponse) String() string {
 func (*DecideProposalResponse) ProtoMessage() {}
 
 func (x *DecideProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[13]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1128,7 @@ func (x *DecideProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideProposalResponse.ProtoReflect.Descriptor instead.
 func (*DecideProposalResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DecideProposalResponse) GetTask() *GetTaskResponse {
@@ -939,7 +1152,7 @@ type AssignTeamRequest struct {
 
 func (x *AssignTeamRequest) Reset() {
 	*x = AssignTeamRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1164,7 @@ func (x *AssignTeamRequest) String() string {
 func (*AssignTeamRequest) ProtoMessage() {}
 
 func (x *AssignTeamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[14]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1177,7 @@ func (x *AssignTeamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTeamRequest.ProtoReflect.Descriptor instead.
 func (*AssignTeamRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AssignTeamRequest) GetTaskId() string {
@@ -1005,7 +1218,7 @@ type AssignTeamResponse struct {
 
 func (x *AssignTeamResponse) Reset() {
 	*x = AssignTeamResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1230,7 @@ func (x *AssignTeamResponse) String() string {
 func (*AssignTeamResponse) ProtoMessage() {}
 
 func (x *AssignTeamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[15]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1243,7 @@ func (x *AssignTeamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTeamResponse.ProtoReflect.Descriptor instead.
 func (*AssignTeamResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AssignTeamResponse) GetTask() *GetTaskResponse {
@@ -1052,7 +1265,7 @@ type ResolveContactRequest struct {
 
 func (x *ResolveContactRequest) Reset() {
 	*x = ResolveContactRequest{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1277,7 @@ func (x *ResolveContactRequest) String() string {
 func (*ResolveContactRequest) ProtoMessage() {}
 
 func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[16]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1290,7 @@ func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactRequest.ProtoReflect.Descriptor instead.
 func (*ResolveContactRequest) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResolveContactRequest) GetTaskId() string {
@@ -1111,7 +1324,7 @@ type ResolveContactResponse struct {
 
 func (x *ResolveContactResponse) Reset() {
 	*x = ResolveContactResponse{}
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1336,7 @@ func (x *ResolveContactResponse) String() string {
 func (*ResolveContactResponse) ProtoMessage() {}
 
 func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_homeward_pickup_v1_service_proto_msgTypes[17]
+	mi := &file_homeward_pickup_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1349,7 @@ func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactResponse.ProtoReflect.Descriptor instead.
 func (*ResolveContactResponse) Descriptor() ([]byte, []int) {
-	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_homeward_pickup_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResolveContactResponse) GetTask() *GetTaskResponse {
@@ -1189,6 +1402,18 @@ const file_homeward_pickup_v1_service_proto_rawDesc = "" +
 	"\atwo_way\x18\x04 \x01(\bR\x06twoWay\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"P\n" +
 	"\x15RecordContactResponse\x127\n" +
+	"\x04task\x18\x01 \x01(\v2#.homeward.pickup.v1.GetTaskResponseR\x04task\"\x81\x01\n" +
+	"\x10BookVisitRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x0e\n" +
+	"\x02on\x18\x03 \x01(\tR\x02on\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"L\n" +
+	"\x11BookVisitResponse\x127\n" +
+	"\x04task\x18\x01 \x01(\v2#.homeward.pickup.v1.GetTaskResponseR\x04task\"G\n" +
+	"\x12CancelVisitRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"N\n" +
+	"\x13CancelVisitResponse\x127\n" +
 	"\x04task\x18\x01 \x01(\v2#.homeward.pickup.v1.GetTaskResponseR\x04task\"\xa8\x01\n" +
 	"\x13CompleteTaskRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
@@ -1221,12 +1446,14 @@ const file_homeward_pickup_v1_service_proto_rawDesc = "" +
 	"\x14CONTACT_METHOD_PHONE\x10\x01\x12\x18\n" +
 	"\x14CONTACT_METHOD_VISIT\x10\x02\x12\x19\n" +
 	"\x15CONTACT_METHOD_LETTER\x10\x03\x12\x18\n" +
-	"\x14CONTACT_METHOD_VIDEO\x10\x042\xf5\x06\n" +
+	"\x14CONTACT_METHOD_VIDEO\x10\x042\xaf\b\n" +
 	"\x16CommunityPickupService\x12R\n" +
 	"\aGetTask\x12\".homeward.pickup.v1.GetTaskRequest\x1a#.homeward.pickup.v1.GetTaskResponse\x12X\n" +
 	"\tListTasks\x12$.homeward.pickup.v1.ListTasksRequest\x1a%.homeward.pickup.v1.ListTasksResponse\x12U\n" +
 	"\bTakeTask\x12#.homeward.pickup.v1.TakeTaskRequest\x1a$.homeward.pickup.v1.TakeTaskResponse\x12d\n" +
-	"\rRecordContact\x12(.homeward.pickup.v1.RecordContactRequest\x1a).homeward.pickup.v1.RecordContactResponse\x12a\n" +
+	"\rRecordContact\x12(.homeward.pickup.v1.RecordContactRequest\x1a).homeward.pickup.v1.RecordContactResponse\x12X\n" +
+	"\tBookVisit\x12$.homeward.pickup.v1.BookVisitRequest\x1a%.homeward.pickup.v1.BookVisitResponse\x12^\n" +
+	"\vCancelVisit\x12&.homeward.pickup.v1.CancelVisitRequest\x1a'.homeward.pickup.v1.CancelVisitResponse\x12a\n" +
 	"\fCompleteTask\x12'.homeward.pickup.v1.CompleteTaskRequest\x1a(.homeward.pickup.v1.CompleteTaskResponse\x12g\n" +
 	"\x0eDecideProposal\x12).homeward.pickup.v1.DecideProposalRequest\x1a*.homeward.pickup.v1.DecideProposalResponse\x12[\n" +
 	"\n" +
@@ -1247,7 +1474,7 @@ func file_homeward_pickup_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_homeward_pickup_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_homeward_pickup_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_homeward_pickup_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_homeward_pickup_v1_service_proto_goTypes = []any{
 	(ContactMethod)(0),             // 0: homeward.pickup.v1.ContactMethod
 	(*PreviewTaskRequest)(nil),     // 1: homeward.pickup.v1.PreviewTaskRequest
@@ -1260,61 +1487,72 @@ var file_homeward_pickup_v1_service_proto_goTypes = []any{
 	(*TakeTaskResponse)(nil),       // 8: homeward.pickup.v1.TakeTaskResponse
 	(*RecordContactRequest)(nil),   // 9: homeward.pickup.v1.RecordContactRequest
 	(*RecordContactResponse)(nil),  // 10: homeward.pickup.v1.RecordContactResponse
-	(*CompleteTaskRequest)(nil),    // 11: homeward.pickup.v1.CompleteTaskRequest
-	(*CompleteTaskResponse)(nil),   // 12: homeward.pickup.v1.CompleteTaskResponse
-	(*DecideProposalRequest)(nil),  // 13: homeward.pickup.v1.DecideProposalRequest
-	(*DecideProposalResponse)(nil), // 14: homeward.pickup.v1.DecideProposalResponse
-	(*AssignTeamRequest)(nil),      // 15: homeward.pickup.v1.AssignTeamRequest
-	(*AssignTeamResponse)(nil),     // 16: homeward.pickup.v1.AssignTeamResponse
-	(*ResolveContactRequest)(nil),  // 17: homeward.pickup.v1.ResolveContactRequest
-	(*ResolveContactResponse)(nil), // 18: homeward.pickup.v1.ResolveContactResponse
-	(*v1.Spell)(nil),               // 19: homeward.discharge.v1.Spell
-	(*Task)(nil),                   // 20: homeward.pickup.v1.Task
-	(Progress)(0),                  // 21: homeward.pickup.v1.Progress
-	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
-	(Ending)(0),                    // 23: homeward.pickup.v1.Ending
+	(*BookVisitRequest)(nil),       // 11: homeward.pickup.v1.BookVisitRequest
+	(*BookVisitResponse)(nil),      // 12: homeward.pickup.v1.BookVisitResponse
+	(*CancelVisitRequest)(nil),     // 13: homeward.pickup.v1.CancelVisitRequest
+	(*CancelVisitResponse)(nil),    // 14: homeward.pickup.v1.CancelVisitResponse
+	(*CompleteTaskRequest)(nil),    // 15: homeward.pickup.v1.CompleteTaskRequest
+	(*CompleteTaskResponse)(nil),   // 16: homeward.pickup.v1.CompleteTaskResponse
+	(*DecideProposalRequest)(nil),  // 17: homeward.pickup.v1.DecideProposalRequest
+	(*DecideProposalResponse)(nil), // 18: homeward.pickup.v1.DecideProposalResponse
+	(*AssignTeamRequest)(nil),      // 19: homeward.pickup.v1.AssignTeamRequest
+	(*AssignTeamResponse)(nil),     // 20: homeward.pickup.v1.AssignTeamResponse
+	(*ResolveContactRequest)(nil),  // 21: homeward.pickup.v1.ResolveContactRequest
+	(*ResolveContactResponse)(nil), // 22: homeward.pickup.v1.ResolveContactResponse
+	(*v1.Spell)(nil),               // 23: homeward.discharge.v1.Spell
+	(*Task)(nil),                   // 24: homeward.pickup.v1.Task
+	(Progress)(0),                  // 25: homeward.pickup.v1.Progress
+	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
+	(Ending)(0),                    // 27: homeward.pickup.v1.Ending
 }
 var file_homeward_pickup_v1_service_proto_depIdxs = []int32{
-	19, // 0: homeward.pickup.v1.PreviewTaskRequest.spell:type_name -> homeward.discharge.v1.Spell
-	20, // 1: homeward.pickup.v1.PreviewTaskResponse.before:type_name -> homeward.pickup.v1.Task
-	20, // 2: homeward.pickup.v1.PreviewTaskResponse.after:type_name -> homeward.pickup.v1.Task
-	20, // 3: homeward.pickup.v1.GetTaskResponse.task:type_name -> homeward.pickup.v1.Task
-	21, // 4: homeward.pickup.v1.ListTasksRequest.progress:type_name -> homeward.pickup.v1.Progress
-	22, // 5: homeward.pickup.v1.ListTasksRequest.due_before:type_name -> google.protobuf.Timestamp
+	23, // 0: homeward.pickup.v1.PreviewTaskRequest.spell:type_name -> homeward.discharge.v1.Spell
+	24, // 1: homeward.pickup.v1.PreviewTaskResponse.before:type_name -> homeward.pickup.v1.Task
+	24, // 2: homeward.pickup.v1.PreviewTaskResponse.after:type_name -> homeward.pickup.v1.Task
+	24, // 3: homeward.pickup.v1.GetTaskResponse.task:type_name -> homeward.pickup.v1.Task
+	25, // 4: homeward.pickup.v1.ListTasksRequest.progress:type_name -> homeward.pickup.v1.Progress
+	26, // 5: homeward.pickup.v1.ListTasksRequest.due_before:type_name -> google.protobuf.Timestamp
 	4,  // 6: homeward.pickup.v1.ListTasksResponse.tasks:type_name -> homeward.pickup.v1.GetTaskResponse
 	4,  // 7: homeward.pickup.v1.TakeTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
 	0,  // 8: homeward.pickup.v1.RecordContactRequest.method:type_name -> homeward.pickup.v1.ContactMethod
-	22, // 9: homeward.pickup.v1.RecordContactRequest.at:type_name -> google.protobuf.Timestamp
+	26, // 9: homeward.pickup.v1.RecordContactRequest.at:type_name -> google.protobuf.Timestamp
 	4,  // 10: homeward.pickup.v1.RecordContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	23, // 11: homeward.pickup.v1.CompleteTaskRequest.ending:type_name -> homeward.pickup.v1.Ending
-	22, // 12: homeward.pickup.v1.CompleteTaskRequest.at:type_name -> google.protobuf.Timestamp
-	4,  // 13: homeward.pickup.v1.CompleteTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	4,  // 14: homeward.pickup.v1.DecideProposalResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	4,  // 15: homeward.pickup.v1.AssignTeamResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	4,  // 16: homeward.pickup.v1.ResolveContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
-	3,  // 17: homeward.pickup.v1.CommunityPickupService.GetTask:input_type -> homeward.pickup.v1.GetTaskRequest
-	5,  // 18: homeward.pickup.v1.CommunityPickupService.ListTasks:input_type -> homeward.pickup.v1.ListTasksRequest
-	7,  // 19: homeward.pickup.v1.CommunityPickupService.TakeTask:input_type -> homeward.pickup.v1.TakeTaskRequest
-	9,  // 20: homeward.pickup.v1.CommunityPickupService.RecordContact:input_type -> homeward.pickup.v1.RecordContactRequest
-	11, // 21: homeward.pickup.v1.CommunityPickupService.CompleteTask:input_type -> homeward.pickup.v1.CompleteTaskRequest
-	13, // 22: homeward.pickup.v1.CommunityPickupService.DecideProposal:input_type -> homeward.pickup.v1.DecideProposalRequest
-	15, // 23: homeward.pickup.v1.CommunityPickupService.AssignTeam:input_type -> homeward.pickup.v1.AssignTeamRequest
-	17, // 24: homeward.pickup.v1.CommunityPickupService.ResolveContact:input_type -> homeward.pickup.v1.ResolveContactRequest
-	1,  // 25: homeward.pickup.v1.CommunityPickupService.PreviewTask:input_type -> homeward.pickup.v1.PreviewTaskRequest
-	4,  // 26: homeward.pickup.v1.CommunityPickupService.GetTask:output_type -> homeward.pickup.v1.GetTaskResponse
-	6,  // 27: homeward.pickup.v1.CommunityPickupService.ListTasks:output_type -> homeward.pickup.v1.ListTasksResponse
-	8,  // 28: homeward.pickup.v1.CommunityPickupService.TakeTask:output_type -> homeward.pickup.v1.TakeTaskResponse
-	10, // 29: homeward.pickup.v1.CommunityPickupService.RecordContact:output_type -> homeward.pickup.v1.RecordContactResponse
-	12, // 30: homeward.pickup.v1.CommunityPickupService.CompleteTask:output_type -> homeward.pickup.v1.CompleteTaskResponse
-	14, // 31: homeward.pickup.v1.CommunityPickupService.DecideProposal:output_type -> homeward.pickup.v1.DecideProposalResponse
-	16, // 32: homeward.pickup.v1.CommunityPickupService.AssignTeam:output_type -> homeward.pickup.v1.AssignTeamResponse
-	18, // 33: homeward.pickup.v1.CommunityPickupService.ResolveContact:output_type -> homeward.pickup.v1.ResolveContactResponse
-	2,  // 34: homeward.pickup.v1.CommunityPickupService.PreviewTask:output_type -> homeward.pickup.v1.PreviewTaskResponse
-	26, // [26:35] is the sub-list for method output_type
-	17, // [17:26] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	26, // 11: homeward.pickup.v1.BookVisitRequest.at:type_name -> google.protobuf.Timestamp
+	4,  // 12: homeward.pickup.v1.BookVisitResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 13: homeward.pickup.v1.CancelVisitResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	27, // 14: homeward.pickup.v1.CompleteTaskRequest.ending:type_name -> homeward.pickup.v1.Ending
+	26, // 15: homeward.pickup.v1.CompleteTaskRequest.at:type_name -> google.protobuf.Timestamp
+	4,  // 16: homeward.pickup.v1.CompleteTaskResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 17: homeward.pickup.v1.DecideProposalResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 18: homeward.pickup.v1.AssignTeamResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	4,  // 19: homeward.pickup.v1.ResolveContactResponse.task:type_name -> homeward.pickup.v1.GetTaskResponse
+	3,  // 20: homeward.pickup.v1.CommunityPickupService.GetTask:input_type -> homeward.pickup.v1.GetTaskRequest
+	5,  // 21: homeward.pickup.v1.CommunityPickupService.ListTasks:input_type -> homeward.pickup.v1.ListTasksRequest
+	7,  // 22: homeward.pickup.v1.CommunityPickupService.TakeTask:input_type -> homeward.pickup.v1.TakeTaskRequest
+	9,  // 23: homeward.pickup.v1.CommunityPickupService.RecordContact:input_type -> homeward.pickup.v1.RecordContactRequest
+	11, // 24: homeward.pickup.v1.CommunityPickupService.BookVisit:input_type -> homeward.pickup.v1.BookVisitRequest
+	13, // 25: homeward.pickup.v1.CommunityPickupService.CancelVisit:input_type -> homeward.pickup.v1.CancelVisitRequest
+	15, // 26: homeward.pickup.v1.CommunityPickupService.CompleteTask:input_type -> homeward.pickup.v1.CompleteTaskRequest
+	17, // 27: homeward.pickup.v1.CommunityPickupService.DecideProposal:input_type -> homeward.pickup.v1.DecideProposalRequest
+	19, // 28: homeward.pickup.v1.CommunityPickupService.AssignTeam:input_type -> homeward.pickup.v1.AssignTeamRequest
+	21, // 29: homeward.pickup.v1.CommunityPickupService.ResolveContact:input_type -> homeward.pickup.v1.ResolveContactRequest
+	1,  // 30: homeward.pickup.v1.CommunityPickupService.PreviewTask:input_type -> homeward.pickup.v1.PreviewTaskRequest
+	4,  // 31: homeward.pickup.v1.CommunityPickupService.GetTask:output_type -> homeward.pickup.v1.GetTaskResponse
+	6,  // 32: homeward.pickup.v1.CommunityPickupService.ListTasks:output_type -> homeward.pickup.v1.ListTasksResponse
+	8,  // 33: homeward.pickup.v1.CommunityPickupService.TakeTask:output_type -> homeward.pickup.v1.TakeTaskResponse
+	10, // 34: homeward.pickup.v1.CommunityPickupService.RecordContact:output_type -> homeward.pickup.v1.RecordContactResponse
+	12, // 35: homeward.pickup.v1.CommunityPickupService.BookVisit:output_type -> homeward.pickup.v1.BookVisitResponse
+	14, // 36: homeward.pickup.v1.CommunityPickupService.CancelVisit:output_type -> homeward.pickup.v1.CancelVisitResponse
+	16, // 37: homeward.pickup.v1.CommunityPickupService.CompleteTask:output_type -> homeward.pickup.v1.CompleteTaskResponse
+	18, // 38: homeward.pickup.v1.CommunityPickupService.DecideProposal:output_type -> homeward.pickup.v1.DecideProposalResponse
+	20, // 39: homeward.pickup.v1.CommunityPickupService.AssignTeam:output_type -> homeward.pickup.v1.AssignTeamResponse
+	22, // 40: homeward.pickup.v1.CommunityPickupService.ResolveContact:output_type -> homeward.pickup.v1.ResolveContactResponse
+	2,  // 41: homeward.pickup.v1.CommunityPickupService.PreviewTask:output_type -> homeward.pickup.v1.PreviewTaskResponse
+	31, // [31:42] is the sub-list for method output_type
+	20, // [20:31] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_homeward_pickup_v1_service_proto_init() }
@@ -1334,7 +1572,7 @@ func file_homeward_pickup_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_homeward_pickup_v1_service_proto_rawDesc), len(file_homeward_pickup_v1_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

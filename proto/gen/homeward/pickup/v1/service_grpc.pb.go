@@ -23,6 +23,8 @@ const (
 	CommunityPickupService_ListTasks_FullMethodName      = "/homeward.pickup.v1.CommunityPickupService/ListTasks"
 	CommunityPickupService_TakeTask_FullMethodName       = "/homeward.pickup.v1.CommunityPickupService/TakeTask"
 	CommunityPickupService_RecordContact_FullMethodName  = "/homeward.pickup.v1.CommunityPickupService/RecordContact"
+	CommunityPickupService_BookVisit_FullMethodName      = "/homeward.pickup.v1.CommunityPickupService/BookVisit"
+	CommunityPickupService_CancelVisit_FullMethodName    = "/homeward.pickup.v1.CommunityPickupService/CancelVisit"
 	CommunityPickupService_CompleteTask_FullMethodName   = "/homeward.pickup.v1.CommunityPickupService/CompleteTask"
 	CommunityPickupService_DecideProposal_FullMethodName = "/homeward.pickup.v1.CommunityPickupService/DecideProposal"
 	CommunityPickupService_AssignTeam_FullMethodName     = "/homeward.pickup.v1.CommunityPickupService/AssignTeam"
@@ -45,6 +47,11 @@ type CommunityPickupServiceClient interface {
 	TakeTask(ctx context.Context, in *TakeTaskRequest, opts ...grpc.CallOption) (*TakeTaskResponse, error)
 	// RecordContact records an attempt to reach the person. FAILED_PRECONDITION while contact is held or stopped.
 	RecordContact(ctx context.Context, in *RecordContactRequest, opts ...grpc.CallOption) (*RecordContactResponse, error)
+	// BookVisit records for when the visit is booked, in place of the one that was booked before. FAILED_PRECONDITION before somebody has
+	// taken the task, and while contact is held or stopped.
+	BookVisit(ctx context.Context, in *BookVisitRequest, opts ...grpc.CallOption) (*BookVisitResponse, error)
+	// CancelVisit records that no visit is booked any more.
+	CancelVisit(ctx context.Context, in *CancelVisitRequest, opts ...grpc.CallOption) (*CancelVisitResponse, error)
 	// CompleteTask closes the task with what came of it.
 	CompleteTask(ctx context.Context, in *CompleteTaskRequest, opts ...grpc.CallOption) (*CompleteTaskResponse, error)
 	// DecideProposal accepts or refuses the proposed change of team.
@@ -99,6 +106,26 @@ func (c *communityPickupServiceClient) RecordContact(ctx context.Context, in *Re
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RecordContactResponse)
 	err := c.cc.Invoke(ctx, CommunityPickupService_RecordContact_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *communityPickupServiceClient) BookVisit(ctx context.Context, in *BookVisitRequest, opts ...grpc.CallOption) (*BookVisitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BookVisitResponse)
+	err := c.cc.Invoke(ctx, CommunityPickupService_BookVisit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *communityPickupServiceClient) CancelVisit(ctx context.Context, in *CancelVisitRequest, opts ...grpc.CallOption) (*CancelVisitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelVisitResponse)
+	err := c.cc.Invoke(ctx, CommunityPickupService_CancelVisit_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +197,11 @@ type CommunityPickupServiceServer interface {
 	TakeTask(context.Context, *TakeTaskRequest) (*TakeTaskResponse, error)
 	// RecordContact records an attempt to reach the person. FAILED_PRECONDITION while contact is held or stopped.
 	RecordContact(context.Context, *RecordContactRequest) (*RecordContactResponse, error)
+	// BookVisit records for when the visit is booked, in place of the one that was booked before. FAILED_PRECONDITION before somebody has
+	// taken the task, and while contact is held or stopped.
+	BookVisit(context.Context, *BookVisitRequest) (*BookVisitResponse, error)
+	// CancelVisit records that no visit is booked any more.
+	CancelVisit(context.Context, *CancelVisitRequest) (*CancelVisitResponse, error)
 	// CompleteTask closes the task with what came of it.
 	CompleteTask(context.Context, *CompleteTaskRequest) (*CompleteTaskResponse, error)
 	// DecideProposal accepts or refuses the proposed change of team.
@@ -201,6 +233,12 @@ func (UnimplementedCommunityPickupServiceServer) TakeTask(context.Context, *Take
 }
 func (UnimplementedCommunityPickupServiceServer) RecordContact(context.Context, *RecordContactRequest) (*RecordContactResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordContact not implemented")
+}
+func (UnimplementedCommunityPickupServiceServer) BookVisit(context.Context, *BookVisitRequest) (*BookVisitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BookVisit not implemented")
+}
+func (UnimplementedCommunityPickupServiceServer) CancelVisit(context.Context, *CancelVisitRequest) (*CancelVisitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelVisit not implemented")
 }
 func (UnimplementedCommunityPickupServiceServer) CompleteTask(context.Context, *CompleteTaskRequest) (*CompleteTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompleteTask not implemented")
@@ -307,6 +345,42 @@ func _CommunityPickupService_RecordContact_Handler(srv interface{}, ctx context.
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(CommunityPickupServiceServer).RecordContact(ctx, req.(*RecordContactRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CommunityPickupService_BookVisit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BookVisitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommunityPickupServiceServer).BookVisit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CommunityPickupService_BookVisit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommunityPickupServiceServer).BookVisit(ctx, req.(*BookVisitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CommunityPickupService_CancelVisit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelVisitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommunityPickupServiceServer).CancelVisit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CommunityPickupService_CancelVisit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommunityPickupServiceServer).CancelVisit(ctx, req.(*CancelVisitRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -423,6 +497,14 @@ var CommunityPickupService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RecordContact",
 			Handler:    _CommunityPickupService_RecordContact_Handler,
+		},
+		{
+			MethodName: "BookVisit",
+			Handler:    _CommunityPickupService_BookVisit_Handler,
+		},
+		{
+			MethodName: "CancelVisit",
+			Handler:    _CommunityPickupService_CancelVisit_Handler,
 		},
 		{
 			MethodName: "CompleteTask",

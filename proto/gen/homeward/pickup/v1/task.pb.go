@@ -445,7 +445,11 @@ type Task struct {
 	// The hub's decision whether the person died, where facts contradict one another; absent: it has not decided.
 	ResolvedDied *bool `protobuf:"varint,43,opt,name=resolved_died,json=resolvedDied,proto3,oneof" json:"resolved_died,omitempty"`
 	// Not due, and watched for facts that would change that.
-	Watched       bool `protobuf:"varint,44,opt,name=watched,proto3" json:"watched,omitempty"`
+	Watched bool `protobuf:"varint,44,opt,name=watched,proto3" json:"watched,omitempty"`
+	// The day of the visit that is booked, YYYY-MM-DD, Europe/London; empty while none is. It may be past.
+	VisitOn string `protobuf:"bytes,45,opt,name=visit_on,json=visitOn,proto3" json:"visit_on,omitempty"`
+	// The moment on that day; absent where only the day was agreed.
+	VisitAt       *timestamppb.Timestamp `protobuf:"bytes,46,opt,name=visit_at,json=visitAt,proto3" json:"visit_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -788,6 +792,20 @@ func (x *Task) GetWatched() bool {
 	return false
 }
 
+func (x *Task) GetVisitOn() string {
+	if x != nil {
+		return x.VisitOn
+	}
+	return ""
+}
+
+func (x *Task) GetVisitAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VisitAt
+	}
+	return nil
+}
+
 // Route says how the team was found.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1036,7 +1054,7 @@ var File_homeward_pickup_v1_task_proto protoreflect.FileDescriptor
 
 const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xab\x0f\n" +
+	"\x1dhomeward/pickup/v1/task.proto\x12\x12homeward.pickup.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!homeward/discharge/v1/spell.proto\"\xfd\x0f\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x19\n" +
 	"\bspell_id\x18\x02 \x01(\tR\aspellId\x12\x1c\n" +
@@ -1087,7 +1105,9 @@ const file_homeward_pickup_v1_task_proto_rawDesc = "" +
 	"\fdelivered_at\x18) \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x125\n" +
 	"\asettled\x18* \x01(\v2\x1b.homeward.pickup.v1.SettledR\asettled\x12(\n" +
 	"\rresolved_died\x18+ \x01(\bH\x00R\fresolvedDied\x88\x01\x01\x12\x18\n" +
-	"\awatched\x18, \x01(\bR\awatchedB\x10\n" +
+	"\awatched\x18, \x01(\bR\awatched\x12\x19\n" +
+	"\bvisit_on\x18- \x01(\tR\avisitOn\x125\n" +
+	"\bvisit_at\x18. \x01(\v2\x1a.google.protobuf.TimestampR\avisitAtB\x10\n" +
 	"\x0e_resolved_died\"W\n" +
 	"\x05Route\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
@@ -1196,17 +1216,18 @@ var file_homeward_pickup_v1_task_proto_depIdxs = []int32{
 	10, // 14: homeward.pickup.v1.Task.learned_at:type_name -> google.protobuf.Timestamp
 	10, // 15: homeward.pickup.v1.Task.delivered_at:type_name -> google.protobuf.Timestamp
 	8,  // 16: homeward.pickup.v1.Task.settled:type_name -> homeward.pickup.v1.Settled
-	7,  // 17: homeward.pickup.v1.Settled.route:type_name -> homeward.pickup.v1.Route
-	0,  // 18: homeward.pickup.v1.Settled.outcome:type_name -> homeward.pickup.v1.Outcome
-	5,  // 19: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
-	10, // 20: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
-	10, // 21: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
-	10, // 22: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	10, // 17: homeward.pickup.v1.Task.visit_at:type_name -> google.protobuf.Timestamp
+	7,  // 18: homeward.pickup.v1.Settled.route:type_name -> homeward.pickup.v1.Route
+	0,  // 19: homeward.pickup.v1.Settled.outcome:type_name -> homeward.pickup.v1.Outcome
+	5,  // 20: homeward.pickup.v1.Notice.kind:type_name -> homeward.pickup.v1.NoticeKind
+	10, // 21: homeward.pickup.v1.Notice.due_at:type_name -> google.protobuf.Timestamp
+	10, // 22: homeward.pickup.v1.Notice.fired_at:type_name -> google.protobuf.Timestamp
+	10, // 23: homeward.pickup.v1.Notice.withdrawn_at:type_name -> google.protobuf.Timestamp
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_homeward_pickup_v1_task_proto_init() }

@@ -1,0 +1,41 @@
+package oracle
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+// What a stay comes to is the same by FHIR, where both feeds tell of people in whom social care is involved.
+func TestAStayToldByFHIRComesToTheSame(t *testing.T) {
+	leaving := time.Date(2026, 5, 20, 14, 0, 0, 0, London)
+	discharges, cancellations := 0, 0
+	for n := range 2000 {
+		stay := NewStay(rand.New(rand.NewPCG(7, uint64(n))), n, leaving)
+		told := stay.ByFHIR(leaving.AddDate(1, 0, 0))
+		if early := stay.ByFHIR(leaving.AddDate(-1, 0, 0)); slices.ContainsFunc(early.Messages, func(m Told) bool { return m.FHIR != nil }) {
+			t.Errorf("stay %s: what is recorded in the future is told by FHIR", stay.Key)
+		}
+		everybody := false
+		for i, m := range told.Messages {
+			everybody = everybody || stay.Messages[i].Feed == "mse-all"
+			switch {
+			case m.FHIR != nil && m.Kind == "A03":
+				discharges++
+			case m.FHIR != nil:
+				cancellations++
+			}
+			if m.FHIR != nil && (m.HL7 != nil || m.Feed != fhirFeed || m.SpellID != stay.Messages[i].SpellID) {
+				t.Fatalf("message %s goes by two ways, or tells of another spell: %+v", m.ControlID, m)
+			}
+		}
+		if got, want := Expect(told.Messages), Expect(stay.Messages); !everybody && !reflect.DeepEqual(got, want) {
+			t.Errorf("stay %s (%v): %+v, must be %+v", stay.Key, stay.Turns, got, want)
+		}
+	}
+	if discharges == 0 || cancellations == 0 {
+		t.Errorf("%d discharges and %d cancellations by FHIR", discharges, cancellations)
+	}
+}

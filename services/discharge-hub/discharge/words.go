@@ -1,0 +1,47 @@
+package discharge
+
+import "strings"
+
+// words are what the rules name in HL7's words, and what the other doors call the same: an element of a FHIR resource and a field of
+// RecordEventRequest. Where a door cannot tell a thing, HL7's word stays. A name comes before those that it begins with.
+var words = []struct{ hl7, fhir, event string }{
+	{"PV1-19", "Encounter.identifier", "visit_number"},
+	{"PV1-44", "Encounter.period.start", "admitted_at"},
+	{"PV1-45", "Encounter.period.end", "discharged_at"},
+	{"PID-29", "Patient.deceasedDateTime", "person.died_at"},
+	{"PID-30", "Patient.deceasedBoolean", "person.death_indicator"},
+	{"PID-3", "Patient.identifier", "patient_number"},
+	{"MRG-1", "MRG-1", "prior_patient_number"},
+	{"EVN-1", "Encounter.status", "kind"},
+	{"EVN-2", "Bundle.timestamp", "recorded_at"},
+	{"EVN-6", "Encounter.period.end", "effective_at"},
+	{"MSH-4", "Encounter.identifier", "feed"},
+	{"MSH-7", "Bundle.timestamp", "recorded_at"},
+	{"A03", "status finished", "EVENT_KIND_DISCHARGE"},
+	{"A13", "status in-progress after finished", "EVENT_KIND_CANCEL_DISCHARGE"},
+	{"A07", "A07", "EVENT_KIND_TO_OUTPATIENT"},
+}
+
+var fhirWords, eventWords = func() (fhir, event *strings.Replacer) {
+	var toFHIR, toEvent []string
+	for _, w := range words {
+		toFHIR, toEvent = append(toFHIR, w.hl7, w.fhir), append(toEvent, w.hl7, w.event)
+	}
+	return strings.NewReplacer(toFHIR...), strings.NewReplacer(toEvent...)
+}()
+
+// at returns a text of the rules in the words of a door.
+func at(door Door, text string) string {
+	switch door {
+	case DoorFHIR:
+		return fhirWords.Replace(text)
+	case DoorGRPC:
+		return eventWords.Replace(text)
+	}
+	return text
+}
+
+// At is the problem in the words of the door at which the message came in: whoever is to mend it has that message before them.
+func (p Problem) At(door Door) Problem {
+	return Problem{p.Kind, at(door, p.Where), at(door, p.Found), at(door, p.Do)}
+}

@@ -346,7 +346,7 @@ func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T)
 	h, e := startPosting(t, &taskReceiver{status: 503})
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
-	p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+	p := &poster{client: client{ID: "mse-epr"}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 	var claimed []post
 	kittest.Eventually(t, "it is begun", func() bool {
 		var err error
@@ -384,7 +384,7 @@ func TestAPostWhoseEndNobodySawIsRecorded(t *testing.T) {
 	var begun []post
 	kittest.Eventually(t, "it is begun again", func() bool {
 		var err error
-		p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+		p := &poster{client: client{ID: "mse-epr"}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 		begun, err = p.claim(t.Context())
 		return err == nil && len(begun) == 1
 	})

@@ -34,31 +34,35 @@ func routes() []route {
 	)
 }
 
-// tellBack keeps the Tasks of the clients' providers, and posts them to those that have a webhook.
+// tellBack keeps the Tasks of the clients' providers.
 func tellBack(svc *service.Service, st *store, clients map[string]client) {
 	if len(clients) == 0 {
 		return
 	}
 	st.teller = &teller{providers: map[string][]string{}, due: map[string]func(){}}
-	post := newPostClient()
 	for _, id := range sortedIDs(clients) {
-		c := clients[id]
-		for _, provider := range providers(c.Feeds) {
+		for _, provider := range providers(clients[id].Feeds) {
 			told := st.teller.providers[provider]
-			if c.Webhook != nil {
+			if clients[id].Webhook != nil {
 				told = append(told, id)
 			}
 			st.teller.providers[provider] = told
 		}
-		if c.Webhook == nil {
+	}
+	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, walkEvery, nil)
+}
+
+// PostTasks posts the Tasks to the clients that have a webhook, so many of a client's at a time.
+func (h *Hub) PostTasks(svc *service.Service, by *http.Client, atATime int) {
+	for _, id := range sortedIDs(h.clients) {
+		if h.clients[id].Webhook == nil {
 			continue
 		}
 		wake := run.NewWake()
-		st.teller.due[id] = wake.Raise
-		p := &poster{client: c, store: st, http: post, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
+		h.store.teller.due[id] = wake.Raise
+		p := &poster{client: h.clients[id], store: h.store, http: by, atATime: atATime, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
 		svc.Loop("webhook of "+id, p.Step, postPoll, wake)
 	}
-	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, walkEvery, nil)
 }
 
 func sortedIDs(clients map[string]client) (ids []string) {

@@ -102,9 +102,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	svc.Go(lis.serve)
 	hub.watch(svc)
-	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
+	if err := hub.AnswerWards(svc, cfg.identity(svc.Log).mllpLine); err != nil {
 		return err
 	}
+	hub.PostTasks(svc, newPostClient(), postBatch)
 	if cfg.FHIRAddr != "" {
 		door, err := hub.openFHIR(svc, cfg)
 		if err != nil {

@@ -52,9 +52,13 @@ func runAll(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL may run as another user
 		return 1, err
 	}
+	feedsDir := filepath.Join(dir, "feeds")
+	if err := writeFeeds(feedsDir); err != nil {
+		return 1, err
+	}
 	// Every handover is traced, so that the search of the traces misses none.
-	everyTrace := func(string) []string { return []string{"TRACES_PER_SECOND=0"} }
-	s, err := stack.Start(context.Background(), stack.Options{Dir: dir, Jaeger: stack.JaegerFirst, Env: everyTrace, Say: say})
+	env := func(string) []string { return []string{"TRACES_PER_SECOND=0", "FEEDS_DIR=" + feedsDir} }
+	s, err := stack.Start(context.Background(), stack.Options{Dir: dir, Jaeger: stack.JaegerFirst, Env: env, Say: say})
 	if err != nil {
 		return 1, err
 	}

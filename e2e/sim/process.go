@@ -112,10 +112,11 @@ func (p *process) wire(s settings) (err error) {
 	case "discharge-hub":
 		if p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{
 			PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment", ClientsDir: s.clients,
+			WebhookAttemptsKept: 10 * 365 * 24 * time.Hour, // the checks count them all
 		}, s.feeds); err != nil {
 			return err
 		}
-		p.hub.PostTasks(p.svc, &http.Client{Transport: post{p.node.world.engine, p}}, 1)
+		p.hub.StepPosts(p.svc, &http.Client{Transport: post{p.node.world.engine, p}}, 1)
 		err = p.hub.AnswerWards(p.svc, p.line)
 	case "community-pickup":
 		err = communitypickup.Wire(p.svc, communitypickup.Config{

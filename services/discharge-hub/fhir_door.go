@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +40,7 @@ type fhirDoor struct {
 	store    *store
 	receive  func(ctx context.Context, m inbound) error
 	pending  run.Wake
+	rates    *rates
 	now      func() time.Time
 	tracer   trace.Tracer
 	log      *slog.Logger
@@ -78,12 +81,13 @@ type fhirReply struct {
 type refusal struct {
 	status int
 	issues []fhir.Issue
+	after  time.Duration // when to ask again; 0 says nothing
 }
 
 func (r *refusal) Error() string { return fmt.Sprint(r.status, r.issues) }
 
 func refuse(status int, code fhir.Code, format string, args ...any) *refusal {
-	return &refusal{status, []fhir.Issue{{Severity: fhir.Error, Code: code, Diagnostics: fmt.Sprintf(format, args...)}}}
+	return &refusal{status: status, issues: []fhir.Issue{{Severity: fhir.Error, Code: code, Diagnostics: fmt.Sprintf(format, args...)}}}
 }
 
 // restCodes are the codes of Booking and Referrals for each status.
@@ -171,6 +175,9 @@ func (d *fhirDoor) guarded(rt route, w http.ResponseWriter, c *call) (answer fhi
 	}
 	if err := d.signIn(c); err != nil {
 		return fhirReply{}, err
+	}
+	if wait := d.rates.wait(c.client); wait > 0 {
+		return fhirReply{}, tooMany(wait)
 	}
 	if c.http.Method != http.MethodGet && !strings.HasSuffix(rt.path, "/_search") {
 		if err := d.readBody(w, c); err != nil {
@@ -261,6 +268,9 @@ func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer fhirRepl
 		}
 		if refused.status == http.StatusUnauthorized {
 			h.Set("WWW-Authenticate", `Bearer realm="homeward"`)
+		}
+		if refused.after > 0 {
+			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(refused.after.Seconds()))))
 		}
 		answer = fhirReply{status: refused.status, body: fhir.Outcome(refused.issues...)}
 	}

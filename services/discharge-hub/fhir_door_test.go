@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,4 +261,18 @@ func indented(v any) string {
 	enc.SetIndent("", " ")
 	_ = enc.Encode(v)
 	return b.String()
+}
+
+func TestAClientThatAsksTooOftenIsToldToWaitAndTheOthersAreNot(t *testing.T) {
+	open, engines := withFHIR(t, map[string]string{"wild": `"feeds":["mse-fhir"]`, "tame": `"feeds":["mse-fhir"]`})
+	startHub(t, open, func(cfg *Config) { cfg.FHIRRate = 0.01 })
+	wild, tame := engines["wild"], engines["tame"]
+	wild.signIn(t)
+	tame.signIn(t)
+	wild.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1")).want(t, 201)
+	a := wild.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V2")).want(t, 429)
+	if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after < 1 || a.issue() != "throttled " {
+		t.Errorf("Retry-After %q, %s", a.header.Get("Retry-After"), a.raw)
+	}
+	tame.send(t, "GET", "/fhir/Encounter/"+spellID("V2"), "").want(t, 404)
 }

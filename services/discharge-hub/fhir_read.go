@@ -84,9 +84,18 @@ func searchTasks(d *fhirDoor, c *call) (fhirReply, error) {
 		return fhirReply{}, refuse(http.StatusBadRequest, fhir.Structure, "the parameters cannot be read; send them in the address, or as a form")
 	}
 	q := taskQuery{providers: providers(c.feeds), count: defaultCount}
+	lenient := prefersLenient(c.http.Header)
+	var left []fhir.Issue
 	for _, name := range sortedKeys(c.http.Form) {
 		for _, value := range c.http.Form[name] {
-			if err := q.add(name, value, c); err != nil {
+			err := q.add(name, value, c)
+			switch {
+			case errors.Is(err, errNoParameter) && lenient:
+				left = append(left, fhir.Issue{Severity: fhir.Warning, Code: fhir.NotSupported, Diagnostics: fmt.Sprintf("%.60q was left out: it %v", name, err)})
+				delete(c.http.Form, name) // the links tell what was searched by
+			case errors.Is(err, errNoParameter):
+				return fhirReply{}, refuse(http.StatusBadRequest, fhir.NotSupported, "%.60q %v", name, err)
+			case err != nil:
 				return fhirReply{}, refuse(http.StatusBadRequest, fhir.Value, "%s: %v", name, err)
 			}
 		}
@@ -117,7 +126,7 @@ func searchTasks(d *fhirDoor, c *call) (fhirReply, error) {
 	for i, row := range rows {
 		list[i] = d.task(c, row)
 	}
-	bundle := fhir.Found(list, func(id string) string { return d.base + "/Task/" + id }, address(c.http.Form.Get("page")), next)
+	bundle := fhir.Found(list, left, func(id string) string { return d.base + "/Task/" + id }, address(c.http.Form.Get("page")), next)
 	return fhirReply{status: http.StatusOK, body: bundle}, nil
 }
 
@@ -129,6 +138,21 @@ func sortedKeys(v url.Values) []string {
 	slices.Sort(names)
 	return names
 }
+
+// prefersLenient tells whether a client wants parameters that are not known to be left out (FHIR R4, 3.1.1.5 on Prefer). Without its word they are
+// refused: to leave out a condition shows too much.
+func prefersLenient(h http.Header) bool {
+	for _, line := range h.Values("Prefer") {
+		for preference := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ',' || r == ';' }) {
+			if strings.TrimSpace(preference) == "handling=lenient" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var errNoParameter = errors.New("is no search parameter here; there are _id, identifier, owner, status, _lastUpdated and _count")
 
 // taskQuery is a search for Tasks of providers. Of a list of lists, each list must hold one that is the Task's: a parameter that is there
 // twice must hold twice, and of values with commas between them one is enough (FHIR R4, search).
@@ -146,7 +170,7 @@ type taskQuery struct {
 // anyIdentifier is one of these references, or of these visit numbers, in pairs with their providers.
 type anyIdentifier struct{ references, providers, visits []string }
 
-// add takes a search parameter. One that is not known is an error: to leave out a condition would show too much.
+// add takes a search parameter; errNoParameter is for one that is not known.
 func (q *taskQuery) add(name, value string, c *call) error {
 	switch name {
 	case "status":
@@ -205,10 +229,14 @@ func (q *taskQuery) add(name, value string, c *call) error {
 		if value != "_lastUpdated" {
 			return errors.New("Tasks come by _lastUpdated, the oldest change first")
 		}
+	case "_format":
+		if !slices.Contains([]string{"json", "application/json", fhirJSON}, value) {
+			return errors.New("must be json")
+		}
 	case "page":
 		return q.page(value)
 	default:
-		return errors.New("is no search parameter here; there are _id, identifier, owner, status, _lastUpdated and _count")
+		return errNoParameter
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/bus"
@@ -120,6 +121,13 @@ func TestATaskOfAStayThatCameByHL7IsToldToo(t *testing.T) {
 	}
 }
 
+// aClientOf is a roster of one client, which sends for a provider.
+func aClientOf(provider string) *roster {
+	r := &roster{}
+	r.current.Store(newClientele(map[string]client{"a": {ID: "a", Feeds: []discharge.Feed{{Provider: provider}}}}))
+	return r
+}
+
 func TestTasksFromBeforeTheFirstClientAreThereAfterAStart(t *testing.T) {
 	h, e := startFHIR(t)
 	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
@@ -127,7 +135,8 @@ func TestTasksFromBeforeTheFirstClientAreThereAfterAStart(t *testing.T) {
 	if _, err := h.db.Pool.Exec(t.Context(), `DELETE FROM fhir_task`); err != nil {
 		t.Fatal(err)
 	}
-	w := &taskWalker{store: &store{db: h.db, teller: &teller{providers: map[string][]string{"RAJ": nil}}}, now: func() time.Time { return day(3, 9) }}
+	clients := aClientOf("RAJ")
+	w := &taskWalker{store: &store{db: h.db, teller: &teller{clients}}, clients: clients, now: func() time.Time { return day(3, 9) }}
 	for more := true; more; {
 		var err error
 		if more, err = w.Step(t.Context()); err != nil {
@@ -207,7 +216,26 @@ func TestTasksAreSearched(t *testing.T) {
 	if strings.Join(all, " ") != "V1 V3 V4 V5 V2" || pages != 3 {
 		t.Errorf("%d pages: %v", pages, all)
 	}
-	for _, query := range []string{"_count=0", "_count=x", "_lastUpdated=yesterday", "_lastUpdated=xx2026-01-01", "identifier=V1", "identifier=" + url.QueryEscape("urn:x|V1"),
+	for query, self := range map[string]string{
+		"patient=1&status=received&_summary=true": "/fhir/Task?status=received", "status:not=received&owner=CLS-GRAYS": "/fhir/Task?owner=CLS-GRAYS",
+		"_format=json": "/fhir/Task?_format=json",
+	} {
+		a := e.send(t, "GET", "/fhir/Task?"+query, "", "Prefer", "return=minimal, handling=lenient").want(t, 200)
+		link := a.body["link"].([]any)[0].(map[string]any)
+		if link["relation"] != "self" || link["url"] != e.base+self || strings.Contains(a.raw, `"mode":"outcome"`) == (query == "_format=json") {
+			t.Errorf("%s: %s", query, a.raw)
+		}
+		if query == "_format=json" {
+			continue
+		}
+		for _, prefer := range []string{"handling=strict", ""} {
+			if a := e.send(t, "GET", "/fhir/Task?"+query, "", "Prefer", prefer).want(t, 400); a.issue() != "not-supported " {
+				t.Errorf("%s: %s", query, a.raw)
+			}
+		}
+	}
+	e.send(t, "GET", "/fhir/Task?_count=x", "", "Prefer", "handling=lenient").want(t, 400) // a wrong value is no unknown parameter
+	for _, query := range []string{"_format=xml", "_count=0", "_count=x", "_lastUpdated=yesterday", "_lastUpdated=xx2026-01-01", "identifier=V1", "identifier=" + url.QueryEscape("urn:x|V1"),
 		"page=x", "patient=1", "_id=x", "_sort=status", "owner=" + url.QueryEscape("urn:x|y")} {
 		e.send(t, "GET", "/fhir/Task?"+query, "").want(t, 400)
 	}

@@ -19,11 +19,10 @@ import (
 )
 
 // teller keeps the Tasks that are told back to the hospitals' clients.
-type teller struct {
-	// providers are those that have a client, with the clients that want each Task posted.
-	providers map[string][]string
-	due       map[string]func() // wakes the posting to a client
-}
+type teller struct{ clients *roster }
+
+// nobody tells whether no provider has a client.
+func (t *teller) nobody() bool { return t == nil || len(t.clients.get().providers) == 0 }
 
 // The words of homeward.pickup.v1 that a Task tells.
 var (
@@ -49,7 +48,7 @@ func pickupOf(t *pickupv1.Task) *fhir.Pickup {
 
 // hold locks spells, in the order of their ids as everybody does, if Tasks are told at all.
 func (t *teller) hold(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) error {
-	if t == nil || len(t.providers) == 0 {
+	if t.nobody() {
 		return nil
 	}
 	if _, err := tx.Exec(ctx, `SELECT FROM spell WHERE id = ANY($1) ORDER BY id FOR UPDATE`, spells); err != nil {
@@ -61,7 +60,7 @@ func (t *teller) hold(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) error 
 // tell brings the Tasks of spells up to date, in the transaction that changed the spells or what is known of their tasks. A Task that says
 // something new gets a new version and is due to be posted. The caller holds the spells.
 func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID) error {
-	if t == nil || len(t.providers) == 0 || len(spells) == 0 {
+	if t.nobody() || len(spells) == 0 {
 		return nil
 	}
 	tasks := make([]uuid.UUID, len(spells))
@@ -88,11 +87,12 @@ func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uu
 	if err != nil {
 		return fmt.Errorf("read handovers: %w", err)
 	}
+	all := t.clients.get()
 	changed = slices.DeleteFunc(changed, func(c *changedTask) bool {
-		_, told := t.providers[c.now.Provider]
+		_, told := all.providers[c.now.Provider]
 		return !told || c.after == c.before
 	})
-	return t.save(ctx, tx, now, changed)
+	return all.save(ctx, tx, now, changed)
 }
 
 // changedTask is what is told of a handover, as it was and as it is.
@@ -122,7 +122,7 @@ func (c *changedTask) read(spell, task []byte) error {
 	return err
 }
 
-func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*changedTask) error {
+func (all *clientele) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*changedTask) error {
 	if len(changed) == 0 {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*
 		if c.now.Pickup != nil {
 			owners[i] = c.now.Pickup.Team
 		}
-		for _, client := range t.providers[c.now.Provider] {
+		for _, client := range all.providers[c.now.Provider] {
 			posted, clients = append(posted, tasks[i].String()), append(clients, client)
 		}
 	}
@@ -161,17 +161,19 @@ func (t *teller) save(ctx context.Context, tx pgx.Tx, now time.Time, changed []*
 		return fmt.Errorf("queue webhooks: %w", err)
 	}
 	for _, client := range clients {
-		t.due[client]()
+		all.due[client].Raise()
 	}
 	return nil
 }
 
-// taskWalker brings the Tasks of all spells up to date, after each start and every day: of those that were there before their provider had a
-// client, and of those that changed while a restore was put right.
+// taskWalker brings the Tasks of all spells up to date, after each start, whenever the clients change, and every day: of those that were there
+// before their provider had a client, and of those that changed while a restore was put right.
 type taskWalker struct {
-	store *store
-	now   func() time.Time
-	after uuid.UUID
+	store   *store
+	clients *roster
+	now     func() time.Time
+	of      *clientele // for whom it walks
+	after   uuid.UUID
 }
 
 const (
@@ -181,6 +183,9 @@ const (
 
 // Step walks one batch.
 func (w *taskWalker) Step(ctx context.Context) (bool, error) {
+	if all := w.clients.get(); all != w.of {
+		w.of, w.after = all, uuid.Nil
+	}
 	var ids []uuid.UUID
 	err := w.store.db.InTx(ctx, "walk-tasks", func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT id FROM spell WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, w.after, walkBatch)

@@ -26,6 +26,8 @@ import (
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/inbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
@@ -64,6 +66,59 @@ func newPostClient() *http.Client {
 			MaxIdleConnsPerHost: postBatch, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: postTimeout,
 		},
 	}
+}
+
+// posting runs a poster for each client that has a webhook, and others when the clients change.
+type posting struct {
+	clients *roster
+	each    poster // but for its client
+}
+
+// PostTasks posts the Tasks to the clients that have a webhook.
+func (h *Hub) PostTasks(svc *service.Service) {
+	svc.Go(h.posting(svc, newPostClient(), postBatch).Run)
+}
+
+// StepPosts is PostTasks where every worker is stepped: to the clients that there are, so many of a client's Tasks at a time.
+func (h *Hub) StepPosts(svc *service.Service, by *http.Client, atATime int) {
+	p := h.posting(svc, by, atATime)
+	for _, id := range h.clients.get().ids() {
+		if wake, posted := h.clients.get().due[id]; posted {
+			loop := p.loop(id, wake)
+			svc.Loop(loop.Name, loop.Step, loop.Poll, wake)
+		}
+	}
+}
+
+func (h *Hub) posting(svc *service.Service, by *http.Client, atATime int) posting {
+	return posting{h.clients, poster{store: h.store, http: by, atATime: atATime, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}}
+}
+
+// loop posts to one client.
+func (p posting) loop(id string, wake run.Wake) run.Loop {
+	one := p.each
+	one.client = p.clients.get().clients[id]
+	return run.Loop{Name: "webhook of " + id, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
+}
+
+// Run posts until ctx ends.
+func (p posting) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		round, end := context.WithCancel(ctx)
+		all := p.clients.get()
+		var posters sync.WaitGroup
+		for id, wake := range all.due {
+			loop := p.loop(id, wake)
+			posters.Go(func() { _ = loop.Run(round) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.clients.posts:
+		}
+		end()
+		posters.Wait()
+	}
+	return nil
 }
 
 // post is one Task that is due.
@@ -150,7 +205,11 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 		}
 	}
 	return p.store.db.InTx(ctx, "webhook", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE webhook_attempt SET at = $2, status = $3, error = $4 WHERE id = $1`, one.attempt, now, status, text); err != nil {
+		// Where nothing is due any more, another replica has had it taken meanwhile.
+		if _, err := tx.Exec(ctx, `
+			UPDATE webhook_attempt SET at = $2, status = $3, error = $4,
+				taken_at = CASE WHEN NOT EXISTS (SELECT FROM webhook_due WHERE client = $5 AND task_id = $6) THEN $2::timestamptz END WHERE id = $1`,
+			one.attempt, now, status, text, p.client.ID, one.task.id); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
 		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
@@ -175,6 +234,10 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 // taken ends the posting of a version; of a newer one that came meanwhile it begins at once. The deletion comes first: it waits for whoever is
 // just saving a newer version, which the update then sees.
 func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
+	if _, err := tx.Exec(ctx, `UPDATE webhook_attempt SET taken_at = $3 WHERE task_id = $2 AND client = $1 AND version <= $4 AND taken_at IS NULL`,
+		p.client.ID, one.task.id, now, one.task.Number); err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM webhook_due WHERE client = $1 AND task_id = $2 AND version <= $3`,
 		p.client.ID, one.task.id, one.task.Number); err != nil {
 		return fmt.Errorf("note delivery: %w", err)

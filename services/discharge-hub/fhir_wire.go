@@ -3,11 +3,9 @@ package dischargehub
 import (
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/authn"
-	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
@@ -35,42 +33,13 @@ func routes() []route {
 }
 
 // tellBack keeps the Tasks of the clients' providers.
-func tellBack(svc *service.Service, st *store, clients map[string]client) {
-	if len(clients) == 0 {
+func tellBack(svc *service.Service, st *store, clients *roster) {
+	if clients.dir == "" {
 		return
 	}
-	st.teller = &teller{providers: map[string][]string{}, due: map[string]func(){}}
-	for _, id := range sortedIDs(clients) {
-		for _, provider := range providers(clients[id].Feeds) {
-			told := st.teller.providers[provider]
-			if clients[id].Webhook != nil {
-				told = append(told, id)
-			}
-			st.teller.providers[provider] = told
-		}
-	}
-	svc.Loop("walk tasks", (&taskWalker{store: st, now: svc.Now}).Step, walkEvery, nil)
-}
-
-// PostTasks posts the Tasks to the clients that have a webhook, so many of a client's at a time.
-func (h *Hub) PostTasks(svc *service.Service, by *http.Client, atATime int) {
-	for _, id := range sortedIDs(h.clients) {
-		if h.clients[id].Webhook == nil {
-			continue
-		}
-		wake := run.NewWake()
-		h.store.teller.due[id] = wake.Raise
-		p := &poster{client: h.clients[id], store: h.store, http: by, atATime: atATime, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
-		svc.Loop("webhook of "+id, p.Step, postPoll, wake)
-	}
-}
-
-func sortedIDs(clients map[string]client) (ids []string) {
-	for id := range clients {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	st.teller = &teller{clients: clients}
+	svc.Loop("walk tasks", (&taskWalker{store: st, clients: clients, now: svc.Now}).Step, walkEvery, clients.walk)
+	svc.Loop("read clients", clients.Step, rosterPoll, nil)
 }
 
 // openFHIR opens the FHIR door to the network.

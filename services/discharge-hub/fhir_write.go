@@ -130,9 +130,9 @@ func processMessage(d *fhirDoor, c *call) (fhirReply, error) {
 // wrongBody is 400 for what is no FHIR, and 422 for what says something wrong.
 func wrongBody(issues []fhir.Issue) error {
 	if fhir.Malformed(issues) {
-		return &refusal{http.StatusBadRequest, issues}
+		return &refusal{status: http.StatusBadRequest, issues: issues}
 	}
-	return &refusal{http.StatusUnprocessableEntity, issues}
+	return &refusal{status: http.StatusUnprocessableEntity, issues: issues}
 }
 
 func notThere() error {
@@ -277,7 +277,7 @@ func (d *fhirDoor) references(tx pgx.Tx, w write, req *fhir.Request) error {
 			return err
 		}
 		if body == nil {
-			return &refusal{http.StatusUnprocessableEntity, []fhir.Issue{{Severity: fhir.Error, Code: "not-found", Expression: s.Type + to.path,
+			return &refusal{status: http.StatusUnprocessableEntity, issues: []fhir.Issue{{Severity: fhir.Error, Code: "not-found", Expression: s.Type + to.path,
 				Diagnostics: "leads to nothing here; create the " + to.typ + " first, or contain it"}}}
 		}
 		*to.into = body
@@ -308,7 +308,7 @@ func (d *fhirDoor) tell(tx pgx.Tx, w write, req fhir.Request, held map[string]*f
 func (w write) allowed(s fhir.Sent, r *fhirResource) error {
 	switch {
 	case w.create && !w.unlessThere && r.version > 0:
-		return &refusal{http.StatusConflict, []fhir.Issue{{Severity: fhir.Error, Code: "duplicate", Expression: s.Type + ".identifier",
+		return &refusal{status: http.StatusConflict, issues: []fhir.Issue{{Severity: fhir.Error, Code: "duplicate", Expression: s.Type + ".identifier",
 			Diagnostics: "this " + s.Type + " is there already, as " + s.Type + "/" + s.ID + "; update it by PUT"}}}
 	case w.update && r.version == 0:
 		return notThere()

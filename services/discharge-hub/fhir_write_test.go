@@ -201,7 +201,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 		{"a rule", "POST", "/fhir/Encounter", aStay("finished", "V1"), nil, 422, "required Encounter.period.end"},
 		{"a reference to nothing", "POST", "/fhir/Encounter", aStay("in-progress", "V1", `"subject":{"reference":"Patient/x"}`), nil, 422, "not-found Encounter.subject.reference"},
 		{"in a message", "POST", "/fhir/$process-message", aMessage("discharged", day(2, 14), aStay("in-progress", "V1")), nil, 422, "invariant Bundle.entry[1].resource.status"},
-		{"an unknown parameter", "GET", "/fhir/Task?name=x", "", nil, 400, "value "},
+		{"an unknown parameter", "GET", "/fhir/Task?name=x", "", nil, 400, "not-supported "},
 	} {
 		a := e.send(t, c.method, c.path, c.body, c.headers...)
 		if a.status != c.status || a.issue() != c.issue || a.body["resourceType"] != "OperationOutcome" {

@@ -52,6 +52,11 @@ type Config struct {
 	FHIRKeyFile  string `env:"FHIR_TLS_KEY_FILE"`
 	// ClientsDir holds a JSON file for each machine that signs in.
 	ClientsDir string `env:"CLIENTS_DIR"`
+	// FHIRAnswersKept is how long an X-Request-ID is remembered, WebhookAttemptsKept how long attempts to post a Task after it was taken.
+	FHIRAnswersKept     time.Duration `env:"FHIR_ANSWERS_KEPT"`
+	WebhookAttemptsKept time.Duration `env:"WEBHOOK_ATTEMPTS_KEPT"`
+	// FHIRRate is how many requests a second each client may make at the FHIR door.
+	FHIRRate float64 `env:"FHIR_REQUESTS_PER_SECOND"`
 	// TokenSigningKeyFile is the private key for the tokens of clients.
 	TokenSigningKeyFile string `env:"TOKEN_SIGNING_KEY_FILE"`
 	PickupAddr          string `env:"COMMUNITY_PICKUP_ADDR,required,notEmpty"`
@@ -105,7 +110,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := hub.AnswerWards(svc, cfg.identity(svc.Log).mllpLine); err != nil {
 		return err
 	}
-	hub.PostTasks(svc, newPostClient(), postBatch)
+	hub.PostTasks(svc)
 	if cfg.FHIRAddr != "" {
 		door, err := hub.openFHIR(svc, cfg)
 		if err != nil {
@@ -120,14 +125,14 @@ func Run(ctx context.Context, cfg Config) error {
 type Hub struct {
 	door    *mllpDoor
 	fhir    *fhirDoor
-	clients map[string]client
+	clients *roster
 	senders *atomic.Int32
 	store   *store
 }
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
-	clients, err := loadClients(cfg.ClientsDir, feedsByKey(feedList))
+	clients, err := openRoster(cfg.ClientsDir, feedsByKey(feedList), svc.Now, svc.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +151,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 
 	alarms := &exceptionAlarm{store: st, now: svc.Now, log: svc.Log}
 	svc.Loop("alarm exceptions", alarms.Step, exceptionAlarmPoll, nil)
+	svc.Loop("retention", cfg.retention(st, svc.Now).Step, retentionPoll, nil)
 
 	pickup, err := svc.Dial(cfg.PickupAddr)
 	if err != nil {
@@ -181,7 +187,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
 	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending,
-		now: svc.Now, tracer: tracer, log: svc.Log}
+		rates: newRates(cfg.FHIRRate), now: svc.Now, tracer: tracer, log: svc.Log}
 	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 

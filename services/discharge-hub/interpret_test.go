@@ -49,7 +49,7 @@ func TestAHandoverReadsNothingOfOthers(t *testing.T) {
 	}
 	defer db.Close()
 	h := steppedOn(t, db)
-	h.store.teller = &teller{providers: map[string][]string{"RAJ": nil}}
+	h.store.teller = &teller{aClientOf("RAJ")}
 	const batch = 100
 	blocks := func() (n int) {
 		if _, err := db.Pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {

@@ -18,7 +18,7 @@ import (
 // tokenEndpoint gives machines a token for a signed assertion of who they are: OAuth 2.0 client credentials (RFC 6749) with a JWT (RFC 7523).
 type tokenEndpoint struct {
 	url     string // what the assertion's aud must be
-	clients map[string]client
+	clients *roster
 	signer  *authn.Signer
 	store   *store
 	now     func() time.Time
@@ -112,7 +112,7 @@ func (t *tokenEndpoint) client(ctx context.Context, assertion string) (client, e
 		jwt.WithIssuedAt(), jwt.WithLeeway(clockSkew), jwt.WithTimeFunc(t.now))
 	_, err := parser.ParseWithClaims(assertion, &claims, func(token *jwt.Token) (any, error) {
 		known := false
-		if c, known = t.clients[claims.Issuer]; !known || claims.Subject != claims.Issuer {
+		if c, known = t.clients.get().clients[claims.Issuer]; !known || claims.Subject != claims.Issuer {
 			return nil, errors.New("iss and sub must both be the id of a configured client")
 		}
 		return c.Keys.Keyfunc(token)

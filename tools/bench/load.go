@@ -14,16 +14,19 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
 
-// pattern is how messages are offered: over how many connections, and at what rate; 0 is as fast as they are answered.
+// pattern is how messages are offered: over how many connections, and at what rate; 0 is as fast as they are answered. Beside them are slow
+// connections, whose one message never ends.
 type pattern struct {
 	connections int
 	rate        float64
+	slow        int
 }
 
 func saturate(connections int) pattern { return pattern{connections: connections} }
 func paced(connections int, rate float64) pattern {
 	return pattern{connections: connections, rate: rate}
 }
+func besideSlow(connections int) pattern { return pattern{connections: connections, slow: 1} }
 
 // generator makes discharges of people who each have a spell of their own.
 type generator struct {
@@ -57,8 +60,15 @@ func (g *generator) message() []byte {
 func offer(ctx context.Context, addr string, g *generator, p pattern, load time.Duration) (int64, error) {
 	var accepted atomic.Int64
 	var wg sync.WaitGroup
-	errs := make(chan error, p.connections)
+	errs := make(chan error, p.connections+p.slow)
 	end := time.Now().Add(load)
+	for range p.slow {
+		wg.Go(func() {
+			if err := drip(ctx, addr, g.message(), end); err != nil {
+				errs <- err
+			}
+		})
+	}
 	for i := range p.connections {
 		wg.Go(func() {
 			if err := converse(ctx, addr, g, p, i, end, &accepted); err != nil {
@@ -73,6 +83,29 @@ func offer(ctx context.Context, addr string, g *generator, p pattern, load time.
 	default:
 		return accepted.Load(), nil
 	}
+}
+
+// dripEvery is how long a slow connection rests after each byte: a message would take it half a minute.
+const dripEvery = 50 * time.Millisecond
+
+// drip sends a message byte by byte until the time is over, and hangs up before the message is whole.
+func drip(ctx context.Context, addr string, message []byte, end time.Time) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i := 0; ctx.Err() == nil && time.Now().Before(end); i++ {
+		one := byte(0x0b)
+		if i > 0 {
+			one = message[min(i-1, len(message)-1)]
+		}
+		if _, err := conn.Write([]byte{one}); err != nil {
+			return fmt.Errorf("the slow connection: %w", err)
+		}
+		time.Sleep(dripEvery)
+	}
+	return ctx.Err()
 }
 
 func converse(ctx context.Context, addr string, g *generator, p pattern, n int, end time.Time, accepted *atomic.Int64) error {

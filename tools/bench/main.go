@@ -97,6 +97,16 @@ func measure(ctx context.Context, load time.Duration, title string, env []string
 		return err
 	}
 	fmt.Printf("  sustained over one connection                                    %8.0f a second\n", single.rate)
+	hundred, err := m.run(ctx, saturate(100), load)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("  sustained over a hundred connections                             %8.0f a second\n", hundred.rate)
+	beside, err := m.run(ctx, besideSlow(32), load)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("  sustained over 32 connections, beside one that drips its bytes   %8.0f a second   %.0f %% of without it\n", beside.rate, 100*beside.rate/full.rate)
 	half, err := m.run(ctx, paced(32, full.rate/2), load)
 	if err != nil {
 		return err
@@ -107,12 +117,14 @@ func measure(ctx context.Context, load time.Duration, title string, env []string
 
 // benchmarks runs the Go benchmarks whose figures belong into the report.
 func benchmarks(ctx context.Context) error {
-	fmt.Printf("\nSWEEPS AND RECONCILIATION\n")
+	fmt.Printf("\nREADING MESSAGES, SWEEPS AND RECONCILIATION\n")
 	checkout, err := devinfra.Checkout()
 	if err != nil {
 		return err
 	}
 	for _, b := range []struct{ module, pkg, name, times string }{
+		{"services/discharge-hub", "./hl7", "BenchmarkParse", "100000x"},
+		{"services/discharge-hub", "./discharge", "BenchmarkInterpret", "20000x"},
 		{"services/community-pickup", ".", "BenchmarkSweepOverAMillionOpenTasksNoneDue", "1000x"},
 		{"services/community-pickup", ".", "BenchmarkSweepTenThousandDueAmongAMillion", "1x"},
 		{"services/kit", "./reconcile", "BenchmarkWalkThatFindsNothing", "5x"},

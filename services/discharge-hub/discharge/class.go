@@ -1,5 +1,7 @@
 package discharge
 
+import "strings"
+
 // patientClass is what PV1-2 tells (HL7 table 0004).
 type patientClass int
 
@@ -20,10 +22,14 @@ func classOf(t Told[string]) patientClass {
 	return classUntold
 }
 
+// classes are those of HL7 table 0004, by code and by name.
+var classes = map[string]string{
+	"I": "I", "INPATIENT": "I", "E": "E", "EMERGENCY": "E", "O": "O", "OUTPATIENT": "O", "P": "P", "PREADMIT": "P", "R": "R", "RECURRING": "R",
+}
+
 // tellClass takes a class of the standard. Local words say nothing.
 func (f *Fact) tellClass(t Told[string]) {
-	switch t.Value {
-	case "I", "E", "O", "P", "R":
-		f.Class = t
+	if code := classes[strings.ToUpper(t.Value)]; code != "" {
+		f.Class = Tell(code)
 	}
 }

@@ -267,13 +267,21 @@ func (r *reader) readTimeOfDeath(t Told[string]) {
 	}
 }
 
-// numbersIn reads PID-3 and MRG-1: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`, type PI or MR. An NHS number that had
-// expired (CX.8) when the message was recorded is none any more.
+// OwnNumber tells whether PID-3.5 names a hospital's own patient number: PI and MR of HL7 table 0203, and MRN as Cerner Millennium has it.
+func OwnNumber(kind string) bool { return kind == "PI" || kind == "MR" || kind == "MRN" }
+
+// nhsNumber tells whether PID-3.4 or PID-3.5 names the NHS number, which Cerner Millennium calls NHSNBR and NHSNMBR.
+func nhsNumber(authority, kind string) bool {
+	return authority == "NHS" || authority == "NHSNBR" || kind == "NH" || kind == "NHS" || kind == "NHSNMBR"
+}
+
+// numbersIn reads PID-3 and MRG-1: `nnnnnnnnnn^^^NHS^NH` and the provider's own `1234567^^^RAJ^PI`. An NHS number that had expired (CX.8) when
+// the message was recorded is none any more.
 func (r *reader) numbersIn(ids hl7.Field) (nhs []Told[string], number string) {
 	own := 0 // how surely the patient number found so far is the provider's own
 	for id := range ids.Repetitions() {
 		told, authority, kind := told(id.Component(1)), id.Component(4).Text(), id.Component(5).Text()
-		if authority == "NHS" || kind == "NH" || kind == "NHS" {
+		if nhsNumber(authority, kind) {
 			if until, ok := r.time(id.Component(8).Text()); !ok || !r.end(until).Before(r.fact.Recorded) {
 				nhs = append(nhs, told)
 			}
@@ -281,7 +289,7 @@ func (r *reader) numbersIn(ids hl7.Field) (nhs []Told[string], number string) {
 		}
 		sure := 0
 		switch {
-		case !told.HasValue() || kind != "PI" && kind != "MR" && kind != "":
+		case !told.HasValue() || kind != "" && !OwnNumber(kind):
 		case authority == r.feed.Mapping.PatientAuthority && kind != "":
 			sure = 5
 		case authority == r.feed.Mapping.PatientAuthority:

@@ -106,11 +106,15 @@ func (h habit) messages(begin time.Time, days int, zone *time.Location, r *rand.
 
 func habits() *rapid.Generator[habit] {
 	return rapid.Custom(func(t *rapid.T) habit {
-		return habit{
+		h := habit{
 			apart: time.Duration(rapid.IntRange(5, 90).Draw(t, "minutes")) * time.Minute,
 			from:  rapid.IntRange(0, 9).Draw(t, "from"), to: rapid.IntRange(16, 24).Draw(t, "to"),
-			weekends: rapid.Bool().Draw(t, "weekends"), variation: rapid.Float64Range(0, 0.9).Draw(t, "variation"),
+			weekends: rapid.Bool().Draw(t, "weekends"),
 		}
+		// A night whose length changes by more than half of itself is no habit.
+		night := float64(24 - h.to + h.from)
+		h.variation = rapid.Float64Range(0, max(0.25, min(0.9, night/2))).Draw(t, "variation")
+		return h
 	})
 }
 

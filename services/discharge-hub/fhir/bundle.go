@@ -11,12 +11,15 @@ func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.00
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// Found is a page of a search. Next is empty on the last one.
-func Found(resources []any, urlOf func(id string) string, self, next string) any {
+// Found is a page of a search, with what is to be said of the search itself. Next is empty on the last one.
+func Found(resources []any, issues []Issue, urlOf func(id string) string, self, next string) any {
 	entries := []object{}
 	for _, r := range resources {
 		o := r.(object)
 		entries = append(entries, object{"fullUrl": urlOf(o["id"].(string)), "resource": o, "search": object{"mode": "match"}})
+	}
+	if len(issues) > 0 {
+		entries = append(entries, object{"resource": Outcome(issues...), "search": object{"mode": "outcome"}})
 	}
 	links := []object{{"relation": "self", "url": self}}
 	if next != "" {

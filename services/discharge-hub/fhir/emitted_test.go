@@ -39,9 +39,9 @@ func emitted(t *testing.T) map[string]any {
 		"task-assessed":   done, "task-not-due": with(&Pickup{Outcome: "not-due", Reason: "died"}),
 		"task-elsewhere": with(&Pickup{Outcome: "in-another-hospital", Team: "HUB"}),
 		"task-declined":  with(&Pickup{Outcome: "pick-up-due", TakenAt: at, CompletedAt: at, Ending: "declined"}),
-		"page": Found([]any{done}, func(id string) string { return "https://homeward.example/fhir/Task/" + id },
+		"page": Found([]any{done}, nil, func(id string) string { return "https://homeward.example/fhir/Task/" + id },
 			"https://homeward.example/fhir/Task?_count=1", "https://homeward.example/fhir/Task?_count=1&page=x"),
-		"page-empty":  Found(nil, nil, "https://homeward.example/fhir/Task", ""),
+		"page-empty":  Found(nil, []Issue{{Severity: Warning, Code: NotSupported, Diagnostics: "left out"}}, nil, "https://homeward.example/fhir/Task", ""),
 		"outcome":     Outcome(Issue{Error, Required, "REC_UNPROCESSABLE_ENTITY", "is missing", "Encounter.period.end"}, Issue{Severity: Information, Code: Informative, Diagnostics: "stored"}),
 		"answer":      Answer("r1", "m1", at, TaskID(due.SpellID), []Issue{{Severity: Information, Code: Informative, Diagnostics: "stored"}}),
 		"deliveries":  Deliveries([]Attempt{{2, at, 204, ""}, {2, at, 0, "connection refused"}}),
@@ -53,7 +53,7 @@ func emitted(t *testing.T) map[string]any {
 
 // allCodes has an issue of every code that the door uses.
 func allCodes() (list []Issue) {
-	for _, c := range []Code{Structure, Required, Value, Invariant, NotSupported, Informative, "login", "forbidden", "not-found", "conflict", "duplicate", "too-long", "timeout", "transient"} {
+	for _, c := range []Code{Structure, Required, Value, Invariant, NotSupported, Informative, "login", "forbidden", "not-found", "conflict", "duplicate", "too-long", "timeout", "transient", "throttled"} {
 		list = append(list, Issue{Severity: Error, Code: c, Diagnostics: string(c)})
 	}
 	return list

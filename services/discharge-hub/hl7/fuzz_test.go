@@ -258,10 +258,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if headerErr == nil {
 			sep := []byte{h.Delimiters.Field}
-			first, _, _ := strings.Cut(strings.TrimLeft(strings.TrimPrefix(string(raw), "\ufeff"), " \t\r\n\x0b"), "\r")
+			message := strings.TrimRight(strings.TrimLeft(strings.TrimPrefix(string(raw), "\ufeff"), " \t\r\n\x0b"), "\r\n\x1c")
+			first, _, _ := strings.Cut(message, "\r")
 			first, _, _ = strings.Cut(first, "\n")
 			controlID := ""
-			if msh := strings.Split(strings.TrimRight(first, "\x1c"), string(sep)); len(msh) > 9 {
+			if msh := strings.Split(first, string(sep)); len(msh) > 9 {
 				controlID = msh[9]
 			}
 			if msa := bytes.Split(bytes.Split(ack, []byte("\r"))[1], sep); string(msa[2]) != controlID {

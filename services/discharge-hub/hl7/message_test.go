@@ -305,6 +305,7 @@ func BenchmarkParseOfLongMessages(b *testing.B) {
 
 func BenchmarkParse(b *testing.B) {
 	raw := sample(b)
+	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Parse(raw); err != nil {

@@ -1,7 +1,6 @@
 package devinfra
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -47,7 +46,7 @@ func findPostgres(ctx context.Context, parts string, wanted int, who account, sa
 		return pgBinaries{}, errors.New(missingPostgres(wanted))
 	}
 	say(fmt.Sprintf("PostgreSQL is not installed: fetching Debian's packages and unpacking them in %s (about 10 s, nothing on the system changes)", root))
-	if err := unpackPostgres(ctx, root); err != nil {
+	if err := unpackDebian(ctx, root, "postgresql", isServerOrLibrary); err != nil {
 		return pgBinaries{}, fmt.Errorf("%s\nFetching its packages failed: %w", missingPostgres(wanted), err)
 	}
 	if found, ok := choosePostgres(unpackedPostgres(root), wanted); ok {
@@ -136,10 +135,7 @@ func (b pgBinaries) environment() []string {
 	if b.root == "" {
 		return env
 	}
-	dirs, _ := filepath.Glob(filepath.Join(b.root, "usr/lib/*-linux-gnu*")) // fails only for a malformed pattern
-	dirs = append(dirs, filepath.Join(b.root, "usr/lib"))
-	more, _ := filepath.Glob(filepath.Join(b.root, "lib/*-linux-gnu*"))
-	return append(env, "LD_LIBRARY_PATH="+strings.Join(append(dirs, more...), ":"))
+	return append(env, libraryPath(b.root))
 }
 
 // share is initdb's -L: the folder of its shared files, given only where it is not the built-in one.
@@ -150,77 +146,9 @@ func (b pgBinaries) share() []string {
 	return []string{"-L", filepath.Join(b.root, "usr/share/postgresql", strconv.Itoa(b.major))}
 }
 
-var installLine = regexp.MustCompile(`(?m)^Inst (\S+) `)
-
-// unpackPostgres downloads the server's package and the libraries that this system lacks, with package lists and a
-// cache of its own, and unpacks them below root. It needs no privilege and installs nothing.
-func unpackPostgres(ctx context.Context, root string) error {
-	apt, err := os.MkdirTemp(root, "apt-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(apt)
-	for _, dir := range []string{"state/lists/partial", "cache/archives/partial", "debs"} {
-		if err := os.MkdirAll(filepath.Join(apt, dir), 0o755); err != nil {
-			return err
-		}
-	}
-	run := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, "apt-get", append([]string{
-			"-qq", "-o", "Dir::State=" + filepath.Join(apt, "state"), "-o", "Dir::State::status=/var/lib/dpkg/status",
-			"-o", "Dir::Cache=" + filepath.Join(apt, "cache"), "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
-		}, args...)...)
-		cmd.Dir = filepath.Join(apt, "debs")
-		return outputOf(cmd)
-	}
-	if _, err := run("update"); err != nil {
-		return err
-	}
-	plan, err := run("install", "--simulate", "--no-install-recommends", "postgresql")
-	if err != nil {
-		return err
-	}
-	var packages []string
-	for _, match := range installLine.FindAllSubmatch(plan, -1) {
-		if name := string(match[1]); isServerOrLibrary(name) {
-			packages = append(packages, name)
-		}
-	}
-	if len(packages) == 0 {
-		return errors.New("the system's package lists offer no postgresql package")
-	}
-	if _, err := run(append([]string{"download"}, packages...)...); err != nil {
-		return err
-	}
-	debs, err := filepath.Glob(filepath.Join(apt, "debs", "*.deb"))
-	if err != nil {
-		return err
-	}
-	for _, deb := range debs {
-		if _, err := outputOf(exec.CommandContext(ctx, "dpkg", "-x", deb, root)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 var serverPackage = regexp.MustCompile(`^postgresql-\d+$`)
 
 // isServerOrLibrary leaves out what only Debian's own management of clusters needs.
 func isServerOrLibrary(name string) bool {
 	return serverPackage.MatchString(name) || (strings.HasPrefix(name, "lib") && !strings.HasSuffix(name, "-perl"))
-}
-
-// outputOf runs a command and returns what it printed; the error carries the last of what it complained of.
-func outputOf(cmd *exec.Cmd) ([]byte, error) {
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
-		text := strings.TrimSpace(complaint.String())
-		if len(text) > 2000 {
-			text = text[len(text)-2000:]
-		}
-		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, text)
-	}
-	return out.Bytes(), nil
 }

@@ -199,6 +199,23 @@ func TestATestSystemIsProposedAsOne(t *testing.T) {
 	}
 }
 
+// TestAnEngineThatNamesNumbersOtherwise has the numbers of Cerner Millennium and a message about a person, which needs no visit number.
+func TestAnEngineThatNamesNumbersOtherwise(t *testing.T) {
+	_, feed, place := inputs(t)
+	at := time.Date(2026, 9, 1, 9, 0, 0, 0, time.UTC)
+	numbers := "1234567^^^LOCAL MRN^MRN~9990000026^^^NHSNBR^NHSNMBR"
+	r := Check([]Message{{Raw: adt("A28", 1, at).SetRaw("PID-3", numbers).Set("PV1-2", "N").Set("PV1-19", "").Bytes()},
+		{Raw: adt("A03", 2, at).SetRaw("PID-3", numbers).Bytes()}}, feed, place)
+	if r.Proposal.Mapping.PatientAuthority != "LOCAL MRN" {
+		t.Errorf("the authority of the patient numbers is proposed to be %s", r.Proposal.Mapping.PatientAuthority)
+	}
+	for _, f := range r.Findings {
+		if f.Kind == "visit-number-missing" && f.Count > 0 {
+			t.Error(f.Text)
+		}
+	}
+}
+
 // FuzzCheck: whatever lies in a folder, the check ends, its proposal is a feed, and after that feed nothing is left for the mapping.
 func FuzzCheck(f *testing.F) {
 	place, err := places.Embedded("thurrock")

@@ -28,7 +28,7 @@ func ReadFields(f discharge.Feed) []Field {
 		{"PID-3", "NHS number and the hospital's own number"}, {"PID-5", "name"}, {"PID-7", "birth date"}, {"PID-11.5", "home postcode"},
 		{"PID-29", "time of death"}, {"PID-30", "death indicator"},
 		{"PD1-3", "GP practice"}, {"PD1-4", "GP practice, second place"},
-		{"PV1-2", "class; not used"}, {"PV1-3.1", "ward"}, {"PV1-3.4", "site"}, {"PV1-19.1", "visit number: the key of the spell"},
+		{"PV1-2", "class: whether somebody has a bed"}, {"PV1-3.1", "ward"}, {"PV1-3.4", "site"}, {"PV1-19.1", "visit number: the key of the spell"},
 		{f.Mapping.Method.String(), "discharge method"}, {f.Mapping.Destination.String(), "discharge destination"},
 		{"PV1-44", "admitted"}, {"PV1-45", "discharged"},
 	}

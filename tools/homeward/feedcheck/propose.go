@@ -50,7 +50,7 @@ func (s *sample) propose() (discharge.Feed, []string) {
 		case kindAuthority:
 			counts := s.values(func(o opened) string {
 				for id := range o.Field("PID", 3).Repetitions() {
-					if kind := id.Component(5).Text(); kind == "PI" || kind == "MR" {
+					if discharge.OwnNumber(id.Component(5).Text()) {
 						return id.Component(4).Text()
 					}
 				}

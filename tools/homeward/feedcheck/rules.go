@@ -122,9 +122,9 @@ func (s *sample) ours(o opened) bool { return o.reading.NotHandled == "" }
 
 // checkStay looks at the visit number and the class.
 func (s *sample) checkStay() {
-	read := s.count(s.ours)
+	read := s.count(func(o opened) bool { return s.ours(o) && !o.reading.Fact.Kind.OfPerson() })
 	missing := s.values(func(o opened) string {
-		if s.ours(o) && o.Field("PV1", 19, 1).Text() == "" {
+		if s.ours(o) && !o.reading.Fact.Kind.OfPerson() && o.Field("PV1", 19, 1).Text() == "" {
 			return o.Header.Type + "^" + o.trigger
 		}
 		return ""
@@ -170,7 +170,7 @@ func (s *sample) checkPerson() {
 	}
 	authorities := s.values(func(o opened) string {
 		for id := range o.Field("PID", 3).Repetitions() {
-			if kind := id.Component(5).Text(); (kind == "PI" || kind == "MR") && s.ours(o) {
+			if discharge.OwnNumber(id.Component(5).Text()) && s.ours(o) {
 				return id.Component(4).Text()
 			}
 		}

@@ -1,0 +1,48 @@
+package dischargehub
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+)
+
+// retention forgets, in small batches, what is kept only for a while: the answers to requests at the FHIR door, by which a repeated
+// X-Request-ID has no second effect, and the attempts to post a Task that its client has taken.
+type retention struct {
+	store *store
+	now   func() time.Time
+	// answers is how long an X-Request-ID is remembered, attempts how long those at a Task are kept after it was taken.
+	answers, attempts time.Duration
+}
+
+const (
+	retentionPoll  = time.Hour
+	retentionBatch = 500
+)
+
+func (c Config) retention(st *store, now func() time.Time) *retention {
+	return &retention{st, now, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.WebhookAttemptsKept, 90*24*time.Hour)}
+}
+
+// Step forgets a batch of each.
+func (r *retention) Step(ctx context.Context) (bool, error) {
+	now := r.now()
+	more := false
+	for _, old := range []struct {
+		what, text string
+		before     time.Time
+	}{
+		{"answers", `DELETE FROM fhir_answer WHERE (client, request_id) IN (
+			SELECT client, request_id FROM fhir_answer WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-r.answers)},
+		{"attempts", `DELETE FROM webhook_attempt WHERE id IN (
+			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, now.Add(-r.attempts)},
+	} {
+		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.before, retentionBatch)
+		if err != nil {
+			return false, fmt.Errorf("forget %s: %w", old.what, err)
+		}
+		more = more || tag.RowsAffected() == retentionBatch
+	}
+	return more, nil
+}

@@ -1,0 +1,75 @@
+package dischargehub
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/homeward-care/homeward/services/kit/kittest"
+)
+
+// forget does all that is due to be forgotten at a time.
+func (h *hub) forget(t *testing.T, now time.Time) {
+	t.Helper()
+	r := Config{}.retention(&store{db: h.db}, func() time.Time { return now })
+	for more := true; more; {
+		var err error
+		if more, err = r.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestARequestIDIsRememberedForThirtyDays(t *testing.T) {
+	h, e := startFHIR(t)
+	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "R1").want(t, 201)
+	if _, err := h.db.Pool.Exec(t.Context(), `INSERT INTO fhir_answer (client, request_id, digest, at) SELECT 'mse-epr', 'old-' || n, '', now() - interval '31 days' FROM generate_series(1, 1200) n`); err != nil {
+		t.Fatal(err)
+	}
+	h.forget(t, time.Now().Add(29*24*time.Hour))
+	if n := h.count(t, `SELECT count(*) FROM fhir_answer`); n != 1 {
+		t.Errorf("%d answers, want the one of R1", n)
+	}
+	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "R1").want(t, 201)
+	h.forget(t, time.Now().Add(31*24*time.Hour))
+	if n := h.count(t, `SELECT count(*) FROM fhir_answer`); n != 0 {
+		t.Errorf("%d answers, want none", n)
+	}
+	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "R1").want(t, 409) // it is another request now, for what is there already
+}
+
+func TestAttemptsAreKeptUntilNinetyDaysAfterTheTaskWasTaken(t *testing.T) {
+	receiver := &taskReceiver{status: http.StatusInternalServerError}
+	server := httptest.NewServer(receiver)
+	t.Cleanup(server.Close)
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `","secret_file":"` + secret + `"}`})
+	h := startHub(t, open)
+	e := engines["mse-epr"]
+	e.signIn(t)
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	attempts := func() int { return h.count(t, `SELECT count(*) FROM webhook_attempt`) }
+	kittest.Eventually(t, "an attempt fails", func() bool { return attempts() > 0 })
+	h.forget(t, time.Now().AddDate(10, 0, 0))
+	if attempts() == 0 {
+		t.Error("an attempt at what nobody has taken was forgotten")
+	}
+	receiver.answer(http.StatusNoContent)
+	kittest.Eventually(t, "it is taken", func() bool { return h.count(t, `SELECT count(*) FROM webhook_due`) == 0 })
+	before := attempts()
+	h.forget(t, time.Now().Add(89*24*time.Hour))
+	if n := attempts(); n != before || n < 2 {
+		t.Errorf("%d attempts, there were %d", n, before)
+	}
+	h.forget(t, time.Now().Add(91*24*time.Hour))
+	if n := attempts(); n != 0 {
+		t.Errorf("%d attempts, want none", n)
+	}
+}

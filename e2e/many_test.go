@@ -40,7 +40,7 @@ func TestManyMessagesOnOneConnectionAndOn32(t *testing.T) {
 		for _, m := range messages {
 			var err error
 			if m.Event != nil {
-				_, err = shared.hub.RecordEvent(t.Context(), m.Event)
+				err = shared.record(t.Context(), m.Event)
 			} else {
 				err = s.SendUntilAccepted(t.Context(), m.HL7)
 			}

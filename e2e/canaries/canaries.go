@@ -27,6 +27,18 @@ var All = []Canary{
 		Promise: "the order, doubling and delay of messages change no outcome", Tests: "services/discharge-hub", Simulated: true,
 	},
 	{
+		Name: "merges-not-followed", Breaks: "what is told of a person is looked for under the spell's own patient numbers alone",
+		Promise: "merged numbers are one person's", Tests: "services/discharge-hub", Simulated: true,
+	},
+	{
+		Name: "unaccepted-answer-passes", Breaks: "the ward's answer that its receiver did not accept is taken for accepted",
+		Promise: "the ward hears how far its handover is", Tests: "services/discharge-hub", Simulated: true,
+	},
+	{
+		Name: "untaken-webhook-passes", Breaks: "a Task that the webhook did not take is taken for delivered",
+		Promise: "a client's webhook gets the newest Task", Tests: "services/discharge-hub", Simulated: true,
+	},
+	{
 		Name: "id-cursor", Breaks: "the relay reads only what has a higher number than what it sent last",
 		Promise: "what was committed late is sent too", Tests: "services/kit/outbox", Simulated: true,
 	},

@@ -100,17 +100,16 @@ func (w *Ward) converse(conn net.Conn) {
 		case Mumbles:
 			to = "of-another"
 		}
-		ack := fmt.Sprintf("MSH|^~\\&|%s||HOMEWARD||20260101000000||ACK|A%s|P|2.4\rMSA|%s|%s\r", a.Feed, a.ControlID, code, to)
-		_, err = conn.Write([]byte("\x0b" + ack + "\x1c\r"))
+		_, err = conn.Write([]byte("\x0b" + a.Acknowledge(code, to) + "\x1c\r"))
 		if w.meet(manner); err != nil {
 			return
 		}
 	}
 }
 
-// hear notes what came.
-func (w *Ward) hear(raw string, take bool) Answer {
-	a := Answer{raw: raw, Times: 1, Taken: take}
+// ReadAnswer reads what came; without a Word it is no answer to a ward.
+func ReadAnswer(raw string) Answer {
+	a := Answer{raw: raw, Times: 1}
 	for line := range strings.SplitSeq(raw, "\r") {
 		f := append(strings.Split(line, "|"), make([]string, 20)...)
 		first := func(n int) string { text, _, _ := strings.Cut(f[n], "^"); return text }
@@ -134,6 +133,18 @@ func (w *Ward) hear(raw string, take bool) Answer {
 			}
 		}
 	}
+	return a
+}
+
+// Acknowledge is what the receiver says to the message of a control id: AA, AE or AR.
+func (a Answer) Acknowledge(code, controlID string) string {
+	return fmt.Sprintf("MSH|^~\\&|%s||HOMEWARD||20260101000000||ACK|A%s|P|2.4\rMSA|%s|%s\r", a.Feed, a.ControlID, code, controlID)
+}
+
+// hear notes what came.
+func (w *Ward) hear(raw string, take bool) Answer {
+	a := ReadAnswer(raw)
+	a.Taken = take
 	w.keep.Lock()
 	defer w.keep.Unlock()
 	for i := range w.came {

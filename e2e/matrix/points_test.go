@@ -114,6 +114,8 @@ var points = []point{
 	{"sweep.commit", []string{community}, nil},
 	{pickupv1.CommunityPickupService_TakeTask_FullMethodName, []string{community}, nil},
 	{pickupv1.CommunityPickupService_RecordContact_FullMethodName, []string{community}, nil},
+	{pickupv1.CommunityPickupService_BookVisit_FullMethodName, []string{community}, nil},
+	{pickupv1.CommunityPickupService_CancelVisit_FullMethodName, []string{community}, nil},
 	{pickupv1.CommunityPickupService_CompleteTask_FullMethodName, []string{community}, nil},
 	{pickupv1.CommunityPickupService_DecideProposal_FullMethodName, []string{community}, nil},
 	{pickupv1.CommunityPickupService_AssignTeam_FullMethodName, []string{community}, nil},

@@ -184,6 +184,7 @@ func (s *story) cared(ctx context.Context) error {
 			_, err := s.w.tasks.RecordContact(ctx, &pickupv1.RecordContactRequest{TaskId: id, Version: version, Method: pickupv1.ContactMethod_CONTACT_METHOD_PHONE, TwoWay: true})
 			return err
 		}),
+		s.visited(ctx, spell),
 		s.act(ctx, spell, oracle.Acted{Command: "complete", Ending: "assessed"}, func(t oracle.Seen) bool { return t.Progress == "closed" }, func(id string, version int64) error {
 			_, err := s.w.tasks.CompleteTask(ctx, &pickupv1.CompleteTaskRequest{TaskId: id, Version: version, Ending: pickupv1.Ending_ENDING_ASSESSED})
 			return err
@@ -193,6 +194,30 @@ func (s *story) cared(ctx context.Context) error {
 			if err == nil && people.GetPeople()[spell].GetBirthDate() != p.says.Born {
 				err = fmt.Errorf("not known: %v", people)
 			}
+			return err
+		}),
+	)
+}
+
+// visited books a visit, and takes the booking back.
+func (s *story) visited(ctx context.Context, spell string) error {
+	on := time.Now().In(oracle.London).AddDate(0, 0, 7).Format(time.DateOnly)
+	change := func(what, want string, do func(id string, version int64) error) error {
+		return again(ctx, what, func() error {
+			now, err := s.w.tasks.GetTask(ctx, &pickupv1.GetTaskRequest{Key: &pickupv1.GetTaskRequest_SpellId{SpellId: spell}})
+			if err != nil || now.GetTask().GetVisitOn() == want {
+				return err
+			}
+			return do(now.GetTask().GetTaskId(), now.GetVersion())
+		})
+	}
+	return cmp.Or(
+		change("book a visit", on, func(id string, version int64) error {
+			_, err := s.w.tasks.BookVisit(ctx, &pickupv1.BookVisitRequest{TaskId: id, Version: version, On: on})
+			return err
+		}),
+		change("cancel the visit", "", func(id string, version int64) error {
+			_, err := s.w.tasks.CancelVisit(ctx, &pickupv1.CancelVisitRequest{TaskId: id, Version: version})
 			return err
 		}),
 	)

@@ -21,6 +21,10 @@
 //		wrong = append(wrong, oracle.CheckNotices(want, seen, delivered, now)...)
 //	}
 //
+// A merge joins the numbers of two records, and everything told under either is then told of both; about two numbers the last word counts.
+// After a moved visit the spell is the person's to whom it was given (records.go). Nobody may revoke a merge that the hub has not read: send
+// [RevocationsLast].
+//
 // # What it leaves open
 //
 // Sentences, flags and routes in words; when things were learned of; and what depends on the moment at which people acted between two

@@ -15,7 +15,7 @@ import (
 // Expected is what must have become of a spell.
 type Expected struct {
 	SpellID, TaskID string
-	Status          string // in-hospital, discharged, voided
+	Status          string // not-admitted, in-hospital, discharged, voided
 	Outcome         string // in-hospital, pick-up-due, not-due, in-another-hospital
 	Reason          string // the policy's code
 	Watched         bool   // not due, and watched for an involvement that turns up
@@ -45,21 +45,21 @@ func Expect(messages []Told) []Expected { return ExpectWith(messages, nil) }
 
 // ExpectWith is Expect where other services know something of some spells; care is by spell id.
 func ExpectWith(messages []Told, care map[string]Care) []Expected {
+	people := recordsOf(messages)
 	spells := map[string][]Told{}
 	firstOf := map[string]string{} // the least spell id of each stay
 	for _, m := range inOrder(messages) {
 		spells[m.SpellID] = append(spells[m.SpellID], m)
-		if key := m.stayKey(); key != "" && (firstOf[key] == "" || m.SpellID < firstOf[key]) {
+		if key := people.stayKey(m); key != "" && (firstOf[key] == "" || m.SpellID < firstOf[key]) {
 			firstOf[key] = m.SpellID
 		}
 	}
-	news := newsOf(messages)
 	var all []Expected
 	for _, id := range slices.Sorted(maps.Keys(spells)) {
-		e := expect(spells[id], news, care[id])
+		e := expect(spells[id], people, care[id])
 		// One stay under two keys: both tasks stay, the spell with the greater id is the hub's to look at.
 		for _, m := range spells[id] {
-			if key := m.stayKey(); key != "" && firstOf[key] != id {
+			if key := people.stayKey(m); key != "" && firstOf[key] != id {
 				e.Exceptions = append(e.Exceptions, "two-keys-for-one-stay")
 			}
 		}
@@ -75,9 +75,12 @@ func inOrder(messages []Told) []Told {
 	return sorted(slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return m.SpellID == "" }))
 }
 
-// newsOf are the messages about people, whatever their spells.
-func newsOf(messages []Told) []Told {
-	return sorted(slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return !m.ofPerson() }))
+// stayKey is the same for all messages about one person's stay, whatever key they carry; empty where they don't tell it.
+func (r records) stayKey(m Told) string {
+	if m.Patient == "" || m.Admitted.IsZero() {
+		return ""
+	}
+	return SpellID(feeds[m.Feed].provider, "", r.of(m.number()), m.Admitted)
 }
 
 // sorted leaves out copies, and sorts by when the hospital recorded it; then by control id, 9 before 10.
@@ -91,18 +94,18 @@ func sorted(order []Told) []Told {
 }
 
 // expect says what must become of one spell, from its messages in order and from what is told of people.
-func expect(messages, news []Told, care Care) Expected {
+func expect(messages []Told, people records, care Care) Expected {
 	e := Expected{SpellID: messages[0].SpellID, TaskID: TaskID(messages[0].SpellID), Contact: "allowed"}
 	e.Exceptions = wrongTimes(messages)
 	// A visit number that is used again stays the first person's.
-	own := ofFirstPerson(messages)
+	own := people.ofFirstPerson(people.moved(messages))
 	if len(own) < len(messages) {
 		e.Exceptions = append(e.Exceptions, "visit-number-reused")
 	}
 	c := follow(own)
 	e.Exceptions = append(e.Exceptions, c.exceptions()...)
 
-	all := withNews(own, news)
+	all := sorted(slices.Concat(own, people.about(own)))
 	died, unclear := death(all, c.holds)
 	switch {
 	case died:
@@ -117,6 +120,9 @@ func expect(messages, news []Told, care Care) Expected {
 		return e
 	case c.holds == nil:
 		e.Status, e.Outcome, e.Reason = "in-hospital", "in-hospital", "in-hospital"
+		if !slices.ContainsFunc(own, func(m Told) bool { return m.Kind != moveVisit }) { // whose visit it is does not say that there is one
+			e.Status, e.Reason = "not-admitted", "not-admitted"
+		}
 		return e
 	}
 	e.Status, e.Discharge, e.DischargedAt = "discharged", c.number, c.holds.moment().UTC()
@@ -200,26 +206,6 @@ func (m Told) ahead(at time.Time) bool {
 	return (m.Kind == "A03" || m.Kind == "A08") && at.After(m.Recorded.Add(24*time.Hour))
 }
 
-// ofFirstPerson keeps what is about the person who was recorded first. Who is not named is the one whose spell it is.
-func ofFirstPerson(messages []Told) []Told {
-	first := ""
-	return slices.DeleteFunc(slices.Clone(messages), func(m Told) bool {
-		first = cmp.Or(first, m.Person)
-		return m.Person != "" && m.Person != first
-	})
-}
-
-// withNews adds what is told of the spell's person under the numbers that the spell's messages give.
-func withNews(own, news []Told) []Told {
-	all := slices.Clone(own)
-	for _, n := range news {
-		if slices.ContainsFunc(own, func(m Told) bool { return m.Patient == n.Patient && feeds[m.Feed].provider == feeds[n.Feed].provider }) {
-			all = append(all, n)
-		}
-	}
-	return sorted(all)
-}
-
 // person is what is known of somebody at the discharge, as told last.
 type person struct {
 	born, postcode, practice string
@@ -231,12 +217,20 @@ func personAt(own []Told, left leaving) (p person) {
 	home, registered := false, false // told of
 	for _, m := range own {
 		p.born = last(p.born, m.Born)
+		practice := m.Practice
+		switch practice {
+		case "V81997": // no registered practice
+			practice = hospital.Null
+		case "V81999": // not known
+			practice = ""
+		}
 		if m.ofPerson() { // it is true from when it was recorded; of what nobody told before, it is the best that is known
-			if before := !m.Recorded.After(left.moment()); m.Postcode != "" && (before || !home) {
+			before := !m.Recorded.After(left.moment())
+			if m.Postcode != "" && (before || !home) {
 				p.postcode, home = last(p.postcode, m.Postcode), true
 			}
-			if before := !m.Recorded.After(left.moment()); m.Practice != "" && (before || !registered) {
-				p.practice, registered = last(p.practice, m.Practice), true
+			if practice != "" && (before || !registered) {
+				p.practice, registered = last(p.practice, practice), true
 			}
 			continue
 		}
@@ -253,14 +247,7 @@ func personAt(own []Told, left leaving) (p person) {
 			continue
 		}
 		p.postcode, home = last(p.postcode, m.Postcode), home || m.Postcode != ""
-		registered = registered || m.Practice != "" && m.Practice != "V81999"
-		switch m.Practice {
-		case "V81997": // no registered practice
-			p.practice = ""
-		case "V81999": // not known
-		default:
-			p.practice = last(p.practice, m.Practice)
-		}
+		p.practice, registered = last(p.practice, practice), registered || practice != ""
 	}
 	p.socialCare = p.socialCare || !everybody // whom only the hub's own staff have recorded is social care's
 	p.involved = p.involved || pathway > "0"

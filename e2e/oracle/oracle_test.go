@@ -40,6 +40,23 @@ func ofAda(recorded string, say func(*Told)) Told {
 	return m
 }
 
+// merged is a merge of one number into another, or its revocation, with no more than the numbers.
+func merged(kind, recorded, into, number string, say ...func(*Told)) Told {
+	m := Told{Feed: "mse-basildon", ControlID: kind + recorded + into, Recorded: at(recorded), Says: Says{Kind: kind, Patient: into, Prior: number}}
+	if kind == unmerge {
+		m.Feed = "hub-staff"
+	}
+	for _, change := range say {
+		change(&m)
+	}
+	m.HL7 = fmt.Appendf(nil, "%+v", m)
+	return m
+}
+
+// bob is somebody else, whose number is P2, and Cleo's is P3.
+func bob(m *Told)  { m.Person, m.Patient, m.Born, m.Practice = "bob", "P2", "1921-01-31", "F81010" }
+func cleo(m *Told) { m.Person, m.Patient, m.Born = "cleo", "P3", "" }
+
 // home is that she went home on 2 September 2026, a Wednesday.
 func home(m *Told) { m.Left, m.Method, m.Destination = at("2026-09-02 14:25"), "1", "19" }
 
@@ -56,47 +73,77 @@ func TestExamplesOfTheGuidance(t *testing.T) {
 		})
 	}
 	everybody := func(m *Told) { m.Feed = "mse-all" }
+	dies := func(number string) Told {
+		return ofAda("2026-09-04 09:00", func(m *Told) { m.Dead, m.Person, m.Patient = "Y", number, number })
+	}
 	for name, c := range map[string]struct {
 		messages []Told
 		want     string // outcome, reason, team, due on, priority, contact, number of the discharge, exceptions; what is empty is left out
 	}{
-		"home":                              {[]Told{left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"died, as the person's record says": {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead = "Y" })}, "not-due died stopped 1"},
-		"the record of somebody else":       {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead, m.Patient = "Y", "P2" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"another practice since":            {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"another practice before":           {[]Told{left(func(m *Told) { m.Practice = "" }), ofAda("2026-09-01 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
-		"not yet":                           {[]Told{ada("A01", "2026-08-25 09:20", nil)}, "in-hospital in-hospital allowed 0"},
-		"never was":                         {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A11", "2026-08-25 10:00", nil)}, "not-due voided allowed 0"},
-		"cancelled":                         {[]Told{left(), ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0"},
-		"cancelled, at one minute":          {[]Told{ada("A13", "2026-09-02 14:30", nil), left()}, "in-hospital in-hospital allowed 0"},
-		"cancelled, then again":             {[]Told{left(), ada("A13", "2026-09-02 15:00", nil), ada("A03", "2026-09-09 15:00", func(m *Told) { home(m); m.Left = at("2026-09-09 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-21 standard allowed 2"},
-		"corrected by a second A03":         {[]Told{left(), ada("A03", "2026-09-03 09:00", func(m *Told) { home(m); m.Left = at("2026-09-01 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-13 standard allowed 1"},
-		"a cancel of nothing":               {[]Told{ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0 cancel-without-discharge"},
-		"before midnight in UTC":            {[]Told{left(func(m *Told) { m.Left = at("2026-09-02 00:30") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"against advice":                    {[]Told{left(func(m *Told) { m.Method = "6" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 high allowed 1"},
-		"died by method":                    {[]Told{left(func(m *Told) { m.Method = "4" })}, "not-due died stopped 1"},
-		"died, and denied":                  {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
-		"died, and taken back":              {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left }), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Dead, m.NotDied = "N", true })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"dead in words":                     {[]Told{left(func(m *Told) { m.Destination, m.DeadWords = "", "Dead" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
-		"seventeen":                         {[]Told{left(func(m *Told) { m.Born = "2008-09-03" })}, "pick-up-due under-18 HUB 2026-10-14 standard allowed 1"},
-		"eighteen today":                    {[]Told{left(func(m *Told) { m.Born = "2008-09-02" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"another hospital":                  {[]Told{left(func(m *Told) { m.Destination = "51" })}, "in-another-hospital other-hospital HUB standard allowed 1"},
-		"from elsewhere":                    {[]Told{left(elsewhere)}, "pick-up-due out-of-area-involved HUB 2026-10-14 standard allowed 1"},
-		"from elsewhere, unknown":           {[]Told{left(elsewhere, everybody)}, "not-due appears-out-of-area allowed 1"},
-		"home and practice differ":          {[]Told{left(func(m *Told) { m.Postcode = "SS14 1QQ" })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
-		"no fixed abode":                    {[]Told{left(func(m *Told) { m.Postcode = noFixedAbode })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
-		"practice closed":                   {[]Told{left(func(m *Told) { m.Practice = "F81644" })}, "pick-up-due social-care-feed CLS-SLH 2026-10-14 standard allowed 1"},
-		"no practice":                       {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM16 4QQ" })}, "pick-up-due social-care-feed CLS-TC 2026-10-14 standard allowed 1"},
-		"no practice, two teams":            {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM20 3QQ" })}, "pick-up-due social-care-feed HUB 2026-10-14 standard allowed 1"},
-		"practice corrected":                {[]Told{left(), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
-		"practice changed since":            {[]Told{left(), ada("A08", "2026-09-13 09:00", func(m *Told) { m.Practice, m.Effective = "F81010", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"nobody involved":                   {[]Told{left(everybody)}, "not-due no-social-care-involvement-known allowed 1"},
-		"pathway 0":                         {[]Told{left(everybody, func(m *Told) { m.Pathway = "0" })}, "not-due no-social-care-involvement-known allowed 1"},
-		"pathway 1":                         {[]Told{left(everybody, func(m *Told) { m.Pathway = "1" })}, "pick-up-due involved CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"a mistyped year":                   {[]Told{left(func(m *Told) { m.Left = at("2027-09-02 14:25") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 discharge-in-the-future"},
-		"somebody else's number":            {[]Told{left(), ada("A03", "2026-09-05 09:00", func(m *Told) { home(m); m.Person, m.Left = "bob", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 visit-number-reused"},
-		"the same twice":                    {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"a test":                            {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"home":                                     {[]Told{left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"died, as the person's record says":        {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead = "Y" })}, "not-due died stopped 1"},
+		"the record of somebody else":              {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Dead, m.Patient = "Y", "P2" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another practice since":                   {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another practice before":                  {[]Told{left(func(m *Told) { m.Practice = "" }), ofAda("2026-09-01 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"not yet":                                  {[]Told{ada("A01", "2026-08-25 09:20", nil)}, "in-hospital in-hospital allowed 0"},
+		"never was":                                {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A11", "2026-08-25 10:00", nil)}, "not-due voided allowed 0"},
+		"cancelled":                                {[]Told{left(), ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0"},
+		"cancelled, at one minute":                 {[]Told{ada("A13", "2026-09-02 14:30", nil), left()}, "in-hospital in-hospital allowed 0"},
+		"cancelled, then again":                    {[]Told{left(), ada("A13", "2026-09-02 15:00", nil), ada("A03", "2026-09-09 15:00", func(m *Told) { home(m); m.Left = at("2026-09-09 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-21 standard allowed 2"},
+		"corrected by a second A03":                {[]Told{left(), ada("A03", "2026-09-03 09:00", func(m *Told) { home(m); m.Left = at("2026-09-01 14:00") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-13 standard allowed 1"},
+		"a cancel of nothing":                      {[]Told{ada("A13", "2026-09-02 15:00", nil)}, "in-hospital in-hospital allowed 0 cancel-without-discharge"},
+		"before midnight in UTC":                   {[]Told{left(func(m *Told) { m.Left = at("2026-09-02 00:30") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"against advice":                           {[]Told{left(func(m *Told) { m.Method = "6" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 high allowed 1"},
+		"died by method":                           {[]Told{left(func(m *Told) { m.Method = "4" })}, "not-due died stopped 1"},
+		"died, and denied":                         {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
+		"died, and taken back":                     {[]Told{left(func(m *Told) { m.Dead, m.DiedAt = "N", m.Left }), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Dead, m.NotDied = "N", true })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"dead in words":                            {[]Told{left(func(m *Told) { m.Destination, m.DeadWords = "", "Dead" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard held 1 death-contradictory"},
+		"seventeen":                                {[]Told{left(func(m *Told) { m.Born = "2008-09-03" })}, "pick-up-due under-18 HUB 2026-10-14 standard allowed 1"},
+		"eighteen today":                           {[]Told{left(func(m *Told) { m.Born = "2008-09-02" })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"another hospital":                         {[]Told{left(func(m *Told) { m.Destination = "51" })}, "in-another-hospital other-hospital HUB standard allowed 1"},
+		"from elsewhere":                           {[]Told{left(elsewhere)}, "pick-up-due out-of-area-involved HUB 2026-10-14 standard allowed 1"},
+		"from elsewhere, unknown":                  {[]Told{left(elsewhere, everybody)}, "not-due appears-out-of-area allowed 1"},
+		"home and practice differ":                 {[]Told{left(func(m *Told) { m.Postcode = "SS14 1QQ" })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
+		"no fixed abode":                           {[]Told{left(func(m *Told) { m.Postcode = noFixedAbode })}, "pick-up-due residence-unclear HUB 2026-10-14 standard allowed 1"},
+		"practice closed":                          {[]Told{left(func(m *Told) { m.Practice = "F81644" })}, "pick-up-due social-care-feed CLS-SLH 2026-10-14 standard allowed 1"},
+		"no practice":                              {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM16 4QQ" })}, "pick-up-due social-care-feed CLS-TC 2026-10-14 standard allowed 1"},
+		"no practice, two teams":                   {[]Told{left(func(m *Told) { m.Practice, m.Postcode = "", "RM20 3QQ" })}, "pick-up-due social-care-feed HUB 2026-10-14 standard allowed 1"},
+		"practice corrected":                       {[]Told{left(), ada("A08", "2026-09-03 09:00", func(m *Told) { m.Practice = "F81010" })}, "pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"practice changed since":                   {[]Told{left(), ada("A08", "2026-09-13 09:00", func(m *Told) { m.Practice, m.Effective = "F81010", m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"nobody involved":                          {[]Told{left(everybody)}, "not-due no-social-care-involvement-known allowed 1"},
+		"pathway 0":                                {[]Told{left(everybody, func(m *Told) { m.Pathway = "0" })}, "not-due no-social-care-involvement-known allowed 1"},
+		"pathway 1":                                {[]Told{left(everybody, func(m *Told) { m.Pathway = "1" })}, "pick-up-due involved CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a mistyped year":                          {[]Told{left(func(m *Told) { m.Left = at("2027-09-02 14:25") })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 discharge-in-the-future"},
+		"somebody else's number":                   {[]Told{left(), ada("A03", "2026-09-05 09:00", func(m *Told) { home(m); bob(m); m.Left = m.Recorded })}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 visit-number-reused"},
+		"merged, and one died":                     {[]Told{left(), dies("P2"), merged("A40", "2026-09-05 09:00", "P1", "P2")}, "not-due died stopped 1"},
+		"merged the other way":                     {[]Told{left(), dies("P2"), merged("A34", "2026-09-05 09:00", "P2", "P1")}, "not-due died stopped 1"},
+		"merged, and the merge tells of the death": {[]Told{left(), merged("A40", "2026-09-05 09:00", "P2", "P1", func(m *Told) { m.Dead = "Y" })}, "not-due died stopped 1"},
+		"a changed number":                         {[]Told{left(), dies("P2"), merged("A47", "2026-09-05 09:00", "P2", "P1")}, "not-due died stopped 1"},
+		"merged in a chain":                        {[]Told{left(), dies("P2"), merged("A40", "2026-09-05 09:00", "P3", "P1"), merged("A40", "2026-09-06 09:00", "P2", "P3")}, "not-due died stopped 1"},
+		"a merge that was wrong": {[]Told{left(), dies("P2"), merged("A40", "2026-09-05 09:00", "P1", "P2"), merged(unmerge, "2026-09-06 09:00", "P2", "P1")},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a merge after the wrong one": {[]Told{left(), dies("P2"), merged("A40", "2026-09-05 09:00", "P1", "P2"), merged(unmerge, "2026-09-06 09:00", "P2", "P1"),
+			merged("A40", "2026-09-07 09:00", "P1", "P2")}, "not-due died stopped 1"},
+		"one link of a chain was wrong": {[]Told{left(), dies("P2"), merged("A40", "2026-09-05 09:00", "P3", "P1"), merged("A40", "2026-09-06 09:00", "P2", "P3"),
+			merged(unmerge, "2026-09-07 09:00", "P1", "P3")}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"merged with itself": {[]Told{left(), merged("A40", "2026-09-05 09:00", "P1", "P1", func(m *Told) { m.Dead = "Y" })},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"somebody else's number, who is she": {[]Told{left(), ada("A08", "2026-09-05 09:00", bob), merged("A40", "2026-09-06 09:00", "P2", "P1")},
+			"pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"through a third": {[]Told{left(), ada("A08", "2026-09-05 09:00", cleo), ada("A08", "2026-09-05 10:00", bob), merged("A40", "2026-09-06 09:00", "P2", "P1")},
+			"pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1 visit-number-reused"},
+		"the visit is his": {[]Told{left(), ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" })},
+			"pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"the visit was always his": {[]Told{left(func(m *Told) { m.Dead = "Y" }), ada("A45", "2026-09-01 09:00", func(m *Told) { bob(m); m.Prior = "P1" })},
+			"pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"the visit is his, and she died": {[]Told{left(), dies("P1"), ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" })},
+			"pick-up-due social-care-feed CLS-ASOP 2026-10-14 standard allowed 1"},
+		"the visit is his, and he died": {[]Told{left(), dies("P2"), ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" })}, "not-due died stopped 1"},
+		"the visit is hers after all": {[]Told{left(), ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" }), ada("A45", "2026-09-06 09:00", func(m *Told) { m.Prior = "P2" })},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"only whose visit it is": {[]Told{ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" })}, "in-hospital not-admitted allowed 0"},
+		"the same twice":         {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a test":                 {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := Expect(c.messages)[0]
@@ -116,6 +163,23 @@ func TestOneStayUnderTwoKeysIsTwoTasksAndOneException(t *testing.T) {
 	two := Expect([]Told{ada("A03", "2026-09-02 14:30", home), ada("A03", "2026-09-02 14:31", func(m *Told) { home(m); m.Visit = "" })})
 	if len(two) != 2 || len(two[0].Exceptions) != 0 || !slices.Equal(two[1].Exceptions, []string{"two-keys-for-one-stay"}) || two[0].TaskID == two[1].TaskID {
 		t.Errorf("%+v", two)
+	}
+}
+
+func TestTwoStaysOfOnePersonAreOneStayOnceTheNumbersAreMerged(t *testing.T) {
+	hers := ada("A03", "2026-09-02 14:30", home)
+	his := ada("A03", "2026-09-02 14:31", func(m *Told) { home(m); bob(m); m.Visit = "V2" })
+	for name, c := range map[string]struct {
+		more []Told
+		want int // spells with the exception
+	}{
+		"two people": {nil, 0}, "one": {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1")}, 1},
+		"two after all": {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1"), merged(unmerge, "2026-09-06 09:00", "P1", "P2")}, 0},
+	} {
+		two := Expect(append([]Told{hers, his}, c.more...))
+		if n := len(two[0].Exceptions) + len(two[1].Exceptions); len(two) != 2 || n != c.want || len(two[0].Exceptions) > 0 {
+			t.Errorf("%s: %+v", name, two)
+		}
 	}
 }
 

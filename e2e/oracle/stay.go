@@ -37,7 +37,7 @@ func NewStay(r *rand.Rand, n int, leaving time.Time) Stay {
 	if !s.chance(12) { // one in twelve has no visit number
 		s.base.Visit = "V" + s.Key
 	}
-	s.left = s.clock
+	s.left, s.mixed = s.clock, others(s.Key)
 	s.SpellID = SpellID(feeds[s.feed].provider, s.base.Visit, s.base.Patient, s.base.Admitted)
 	s.tell()
 	return s.Stay
@@ -53,6 +53,8 @@ type story struct {
 	clock  time.Time // when the newest message was recorded
 	left   time.Time // the newest discharge
 	ids    int
+	mixed  []Says      // records of others
+	joined [][2]string // numbers that were merged, the survivor first
 }
 
 // chance is true one time in n.
@@ -82,9 +84,8 @@ func (s *story) sendAs(id, kind string, say func(*Says)) {
 	if say != nil {
 		say(&m.Says)
 	}
-	m.SpellID = SpellID(feeds[m.Feed].provider, m.Visit, m.Patient, m.Admitted)
-	if m.Test || kind == "A31" || kind == "A60" {
-		m.SpellID = ""
+	if !m.Test && kind != "A60" && !slices.Contains(updates, kind) && !slices.Contains(merges, kind) {
+		m.SpellID = SpellID(feeds[m.Feed].provider, m.Visit, m.Patient, m.Admitted)
 	}
 	m.Fields = s.fields(m)
 	m.HL7 = m.Fields.Encode()
@@ -160,6 +161,12 @@ func (s *story) fields(m Told) hospital.Message {
 		f["PID-11"] = s.person.street + "^^^ESSEX^" + m.Postcode + "^GBR^H"
 	} else {
 		f["PID-11"] = m.Postcode
+	}
+	if m.Prior != "" {
+		f["MRG-1"] = m.Prior + "^^^" + feed.provider + "^PI"
+	}
+	if m.Kind == moveVisit {
+		f["MRG-5"] = m.Visit
 	}
 	if m.NotDied {
 		f["PID-29"] = hospital.Null

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,10 +31,11 @@ type Told struct {
 
 // Says is what a message means. Empty fields say nothing; hospital.Null takes back what was said before.
 type Says struct {
-	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13, A21, A22; A31; of a person A31
+	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13, A21, A22, A45; of a person A28, A31, a merge, or revoke-merge
 	Person string // whom it is really about; empty where the message does not tell
 
 	Visit, Patient  string // PV1-19, the provider's patient number
+	Prior           string // MRG-1: the number that is merged into Patient, or whose visit it was
 	NHS, Born       string // Born is YYYY-MM-DD
 	Postcode        string
 	Practice        string
@@ -75,15 +77,21 @@ func TaskID(spellID string) string {
 	return uuid.NewSHA1(uuid.MustParse(spellID), []byte("task")).String()
 }
 
-// ofPerson says whether it is about a person, and so about all that person's spells.
-func (m Told) ofPerson() bool { return m.Kind == "A31" && !m.Test }
+// ofPerson says whether it is about a person, and so about all that person's spells. A merge of a number with itself says nothing.
+func (m Told) ofPerson() bool {
+	joins := m.Kind == unmerge || slices.Contains(merges, m.Kind)
+	return !m.Test && (slices.Contains(updates, m.Kind) || joins && m.Prior != m.Patient)
+}
 
-// stayKey is the same for all messages about one person's stay, whatever key they carry; empty where they don't tell it.
-func (m Told) stayKey() string {
-	if m.Patient == "" || m.Admitted.IsZero() {
+// number is the patient number with whose it is; prior is the other number of a merge. Empty where there is none.
+func (m Told) number() string { return m.numberAt(m.Patient) }
+func (m Told) prior() string  { return m.numberAt(m.Prior) }
+
+func (m Told) numberAt(number string) string {
+	if number == "" {
 		return ""
 	}
-	return SpellID(feeds[m.Feed].provider, "", m.Patient, m.Admitted)
+	return feeds[m.Feed].provider + "|" + number
 }
 
 // digest tells messages apart: the same bytes from the same sender are one message.

@@ -67,9 +67,12 @@ func (s *story) tell() {
 	} else {
 		s.discharge()
 	}
-	turns := s.turns()
 	for range s.IntN(5) {
 		s.later(pick(s.Rand, 5, 60, 60*24*3))
+		turns := s.turns()
+		if s.chance(3) {
+			turns = s.recordTurns()
+		}
 		turns[s.IntN(len(turns))]()
 	}
 }
@@ -244,8 +247,8 @@ func (s *story) numberReused() {
 	}
 	s.turn("visit number used for somebody else")
 	s.send(pick(s.Rand, "A01", "A03", "A08"), func(m *Says) {
-		m.Person, m.Patient, m.NHS, m.Born = "X"+s.Key, "X"+s.Key, "", "1931-01-31"
-		m.Left, m.Method, m.Destination, m.Practice, m.Postcode = s.clock, "1", "19", "F81010", "RM15 4QQ"
+		m.as(s.mixed[0])
+		m.Left, m.Method, m.Destination = s.clock, "1", "19"
 	})
 }
 

@@ -28,6 +28,7 @@ func (w *world) disagreements() string {
 		all = append(all, left)
 	}
 	ask("messages not interpreted", `SELECT count(*) FROM discharge_hub.inbound_pending`)
+	ask("messages about people not told to their spells", `SELECT count(*) FROM discharge_hub.person_pending`)
 	ask("spells not delivered", `SELECT count(*) FROM discharge_hub.spell s JOIN discharge_hub.outbox o USING (id)
 		WHERE (s.delivered_epoch, s.delivered_version) IS DISTINCT FROM (o.epoch, o.version)`)
 	for _, service := range serviceNames {
@@ -67,7 +68,8 @@ func (w *world) nextDeadline() (at time.Time, ok bool) {
 
 // check compares every outcome with the oracle, and looks for what must not be there.
 func (w *world) check() {
-	expected := oracle.ExpectWith(w.told, w.staff.care())
+	care := w.staff.care()
+	expected := oracle.ExpectWith(w.told, care)
 	spells := map[string]bool{}
 	for _, want := range expected {
 		spells[want.SpellID] = true
@@ -90,6 +92,7 @@ func (w *world) check() {
 		fmt.Fprintln(w.sched.hash, compact(seen))
 	}
 	w.nothingElse(spells)
+	w.checkTold(expected, care)
 }
 
 // see reads a task and its handover as an observer does.

@@ -45,6 +45,9 @@ const (
 	acksForgotten      Fault = "JetStream: acks forgotten in a kill"
 	truncated          Fault = "JetStream: end of a stream lost"
 	wiped              Fault = "JetStream: store wiped"
+	wardBusy           Fault = "ward that has no room for an answer (AE)"
+	wardRejects        Fault = "ward that rejects an answer (AR)"
+	engineBusy         Fault = "webhook that answers 503"
 )
 
 // Faults are all kinds, in the order in which they are reported.
@@ -52,28 +55,34 @@ var Faults = []Fault{
 	crashBeforeCommit, crashAfterCommit, crashBeforePublish, crashAfterPublish, crashAnywhere, lostCommitReply, lostReply, cutConnection,
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
 	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
-	lostAck, acksForgotten, truncated, wiped,
+	lostAck, acksForgotten, truncated, wiped, wardBusy, wardRejects, engineBusy,
 }
 
-// odds are how often what the courier may do wrong goes wrong, where it can.
+// odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
+	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.1,
 }
 
 // faults makes things go wrong, and counts them.
 type faults struct {
 	world *world
 	on    bool
-	count map[Fault]int
+	// refusing is on for longer, because most is told when all is quiet.
+	refusing bool
+	count    map[Fault]int
 }
 
 func (f *faults) happened(kind Fault) {
 	f.count[kind]++
 }
 
-// happens throws the dice for a fault of the courier.
-func (f *faults) happens(kind Fault) bool {
-	if !f.on || f.world.rng.Float64() >= odds[kind]*f.world.roughness {
+// happens throws the dice for a fault of the courier; refuses does for one of a ward or of the engine.
+func (f *faults) happens(kind Fault) bool { return f.on && f.throw(kind) }
+func (f *faults) refuses(kind Fault) bool { return f.refusing && f.throw(kind) }
+
+func (f *faults) throw(kind Fault) bool {
+	if f.world.rng.Float64() >= odds[kind]*f.world.roughness {
 		return false
 	}
 	f.happened(kind)
@@ -93,6 +102,8 @@ func (f *faults) pick(kinds ...Fault) Fault { return kinds[f.world.rng.IntN(len(
 
 // step gives the baton to a flow, and now and then something goes wrong with what it is about to do.
 func (w *world) step(f *flow) {
+	w.wards.look()
+	w.engine.look()
 	odds := 0.012
 	switch f.at.kind {
 	case committing, publishing, calling:

@@ -9,8 +9,8 @@ import (
 	"github.com/homeward-care/homeward/services/kit/authn"
 )
 
-// hospital is a sender with one message on the way at a time: it sends until it is told that the message is stored.
-type hospital struct {
+// sender is a hospital with one message on the way at a time: it sends until it is told that the message is stored.
+type sender struct {
 	w     *world
 	name  string
 	queue []oracle.Told
@@ -18,10 +18,10 @@ type hospital struct {
 	wait  int // not before that step
 }
 
-func (h *hospital) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <= h.w.sched.steps }
+func (h *sender) ready() bool { return !h.busy && len(h.queue) > 0 && h.wait <= h.w.sched.steps }
 
 // send sends the next message, by the door that it is for.
-func (h *hospital) send() {
+func (h *sender) send() {
 	w, m := h.w, h.queue[0]
 	p := w.processOf("discharge-hub", "MLLP")
 	if p == nil { // connection refused
@@ -35,6 +35,9 @@ func (h *hospital) send() {
 		if !accepted || p.dead.Load() {
 			w.tell("%s gets no answer to %s", h.name, m.ControlID)
 			h.wait = w.sched.steps + w.rng.IntN(30)
+			if m.Event != nil { // a merge can be taken back once the hub has read it: whoever records it comes back to it later
+				h.queue = append(h.queue[1:], m)
+			}
 			return
 		}
 		w.tell("%s: %s %s is accepted", h.name, m.Kind, m.ControlID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -72,8 +73,9 @@ func (n *node) now() time.Time { return n.world.clock.Add(n.skew).Truncate(time.
 
 // settings are what the services read once, not for each process.
 type settings struct {
-	place pickup.Place
-	feeds []discharge.Feed
+	place   pickup.Place
+	feeds   []discharge.Feed
+	clients string // folder; empty when there are none
 }
 
 // start runs the service on a node.
@@ -108,7 +110,14 @@ func (n *node) start() error {
 func (p *process) wire(s settings) (err error) {
 	switch p.node.service {
 	case "discharge-hub":
-		p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment"}, s.feeds)
+		if p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{
+			PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment", ClientsDir: s.clients,
+			WebhookAttemptsKept: 10 * 365 * 24 * time.Hour, // the checks count them all
+		}, s.feeds); err != nil {
+			return err
+		}
+		p.hub.StepPosts(p.svc, &http.Client{Transport: post{p.node.world.engine, p}}, 1)
+		err = p.hub.AnswerWards(p.svc, p.line)
 	case "community-pickup":
 		err = communitypickup.Wire(p.svc, communitypickup.Config{
 			HubAddr: "discharge-hub", AssessmentAddr: "light-touch-assessment", ReablementAddr: "reablement-capacity",

@@ -8,10 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	pickupmigrations "github.com/homeward-care/homeward/services/community-pickup/migrations"
 	"github.com/homeward-care/homeward/services/community-pickup/places"
@@ -82,8 +84,15 @@ func Open(ctx context.Context, url string) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Simulator{db: db, settings: settings{place, list}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
+	clients, err := writeClients()
+	if err != nil {
+		return nil, err
+	}
+	return &Simulator{db: db, settings: settings{place, list, clients}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
 }
+
+// Close removes what the simulator has written beside the database.
+func (s *Simulator) Close() error { return os.RemoveAll(s.settings.clients) }
 
 // vacuumEvery so many seeds.
 const vacuumEvery = 50
@@ -111,6 +120,14 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.sched.trace = s.Trace
 	w.faults = &faults{world: w, count: map[Fault]int{}}
 	w.courier = newCourier(w.rng, w.faults)
+	w.wards = &wards{w: w, told: w.rng.IntN(2) == 0, accepted: map[string][]hospital.Answer{}, known: map[string]bool{}}
+	if w.wards.told {
+		w.settings.feeds = withWards(w.settings.feeds)
+	}
+	w.engine = &engine{w: w, came: map[delivery]string{}, newest: map[string]fhirTask{}, attempts: map[string]map[string]int{}}
+	if w.rng.IntN(2) == 0 {
+		w.settings.clients = ""
+	}
 	w.roughness = []float64{0.3, 1, 1, 2.5}[w.rng.IntN(4)]
 	if err := w.populate(s); err != nil {
 		return Result{}, err
@@ -119,12 +136,14 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.tell("heal")
 	w.heal()
 	w.settle()
+	w.toldOut()
 	w.tell("all quiet")
 	w.staff.settled = w.now()
 	if len(w.violations) == 0 {
 		w.weeks()
 	}
 	w.tell("the weeks are over")
+	w.toldOut()
 	w.staff.judge()
 	w.check()
 	for _, n := range w.nodes {
@@ -211,7 +230,7 @@ func (w *world) share() {
 		w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
 	for i := range 2 { // as many as the hub stores at a time: nobody waits for somebody whom the scheduler does not see
-		w.hospitals = append(w.hospitals, &hospital{w: w, name: fmt.Sprintf("sender %d", i+1)})
+		w.hospitals = append(w.hospitals, &sender{w: w, name: fmt.Sprintf("sender %d", i+1)})
 	}
 	for _, m := range all {
 		h := w.hospitals[w.rng.IntN(len(w.hospitals))]

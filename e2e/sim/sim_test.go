@@ -27,6 +27,11 @@ func TestSeedsEndAsTheOracleSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	total := Total{Faults: map[Fault]int{}}
 	first := ""
 	for _, seed := range []uint64{1, 1, 2, 3, 4, 5, 6, 7, 8} {

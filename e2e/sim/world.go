@@ -32,7 +32,9 @@ type world struct {
 	told  []oracle.Told // what was accepted
 	// acceptedAt is when, in the order of told.
 	acceptedAt []time.Time
-	hospitals  []*hospital
+	hospitals  []*sender
+	wards      *wards
+	engine     *engine
 	staff      *staff
 	restore    *restored
 
@@ -75,7 +77,7 @@ const (
 
 // live is the part of a seed in which hospitals send, people work and things go wrong.
 func (w *world) live() {
-	w.faults.on = true
+	w.faults.on, w.faults.refusing = true, true
 	for turn := 0; turn < mostSteps && len(w.violations) == 0; turn++ {
 		if w.allSent() && w.faults.total() >= leastFaults && w.sched.statements >= leastStatements && w.staff.done() && w.restore.over() {
 			return
@@ -168,7 +170,7 @@ func (w *world) recover() {
 }
 
 func (w *world) allSent() bool {
-	return !slices.ContainsFunc(w.hospitals, func(h *hospital) bool { return h.busy || len(h.queue) > 0 })
+	return !slices.ContainsFunc(w.hospitals, func(h *sender) bool { return h.busy || len(h.queue) > 0 })
 }
 
 // finish lets every flow that has begun come to its end.

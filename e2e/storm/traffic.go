@@ -141,6 +141,7 @@ func (t *traffic) next() oracle.Stay {
 	}
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
+		stay.Messages = oracle.RevocationsLast(stay.Messages)
 	}
 	return stay
 }

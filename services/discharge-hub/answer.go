@@ -147,20 +147,19 @@ type queuedAnswer struct {
 
 // claimAnswer takes the feed's next answer that is due and that no other replica is sending, until the lease ends; pg.ErrNothing if there is
 // none. An answer waits for the earlier ones of its spell. The attempt is recorded when it is begun, so that one whose end nobody sees is too.
+// An answer that is put off for longer than any is was put off by a clock that was ahead: it is due.
 func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Time) (*queuedAnswer, error) {
 	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}, begunAt: now}
 	var spell uuid.UUID
 	err := s.db.Pool.QueryRow(ctx, `
 		WITH claimed AS (
-			UPDATE answer SET next_try = $3, tries = tries + 1 WHERE id = (
-				SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND a.next_try <= $2
-					AND NOT EXISTS (SELECT 1 FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.id < a.id AND e.accepted_at IS NULL)
-				ORDER BY a.next_try, a.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+			UPDATE answer SET next_try = $3, tries = tries + 1 WHERE id = coalesce((`+fmt.Sprintf(nextAnswer, `<= $2`)+`), (`+fmt.Sprintf(nextAnswer, `> $4`)+`))
 			RETURNING *
 		), begun AS (
 			INSERT INTO answer_attempt (answer_id, at, result, said) SELECT id, $2, 'begun', '' FROM claimed
 		)
-		SELECT id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent FROM claimed`, feed, now, lease).
+		SELECT id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent FROM claimed`,
+		feed, now, lease, now.Add(discharge.AfterReject+answerLease)).
 		Scan(&a.id, &spell, &a.Word, &a.About, &a.At, &a.Team, &a.Outcome, &a.tries, &a.recordedAt, &a.traceparent)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, pg.ErrNothing
@@ -179,6 +178,12 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 	a.VisitNumber, a.PatientNumber = discharge.Numbers(factList(facts[spell]))
 	return a, nil
 }
+
+// nextAnswer finds one whose next try is within a span of time; each span is one look into the index.
+const nextAnswer = `
+	SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND a.next_try %s
+		AND NOT EXISTS (SELECT 1 FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.id < a.id AND e.accepted_at IS NULL)
+	ORDER BY a.next_try, a.id LIMIT 1 FOR UPDATE SKIP LOCKED`
 
 // AnswerRejected is the kind of the exception of a spell whose answer the hospital's receiver rejects.
 const answerRejected = "answer-rejected"

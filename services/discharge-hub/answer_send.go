@@ -2,12 +2,9 @@ package dischargehub
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,23 +16,20 @@ import (
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
-	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
-// answerer sends a feed's answers to the hospital, one after another over a connection of its own, until each is accepted. There is one
-// for each feed, so that a receiver that is away holds up nobody else's.
+// answerer sends a feed's answers to the hospital, one after another over a line of its own, until each is accepted. There is one for each
+// feed, so that a receiver that is away holds up nobody else's.
 type answerer struct {
-	feed     discharge.Feed
-	store    *store
-	now      func() time.Time
-	identity *identity // for TLS
-	tracer   trace.Tracer
-	log      *slog.Logger
+	feed   discharge.Feed
+	store  *store
+	line   Line
+	now    func() time.Time
+	tracer trace.Tracer
+	log    *slog.Logger
 
-	conn     net.Conn // nil while there is none
-	in       *hl7.Reader
-	used     time.Time // when the connection was
+	used     time.Time // when the line was
 	failures int       // in a row, other than rejections
 	rest     time.Time // nothing is sent before
 	alarmed  time.Time // when it was last
@@ -49,23 +43,21 @@ const (
 	// An idle connection is closed before a receiver or a firewall forgets it.
 	answerIdle = 30 * time.Second
 	answerRest = time.Minute // between tries while the receiver is away, at most
-	maxAck     = 64 << 10
-	maxSaid    = 500 // bytes of what a receiver said that are kept
+	maxSaid    = 500         // bytes of what a receiver said that are kept
 )
 
-// answer adds an answerer for each feed whose file says where its answers go.
-func (h *Hub) answer(svc *service.Service, id *identity) error {
+// AnswerWards adds an answerer for each feed whose file says where its answers go, over the line that is made for it.
+func (h *Hub) AnswerWards(svc *service.Service, line func(discharge.Feed) (Line, error)) error {
 	for _, f := range h.door.feeds {
 		if f.Answers == nil {
 			continue
 		}
-		if f.Answers.TLS {
-			if _, _, err := id.read(); err != nil {
-				return fmt.Errorf("answers of feed %s: %w", f.Key, err)
-			}
+		l, err := line(f)
+		if err != nil {
+			return fmt.Errorf("answers of feed %s: %w", f.Key, err)
 		}
-		a := &answerer{feed: f, store: h.store, now: svc.Now, identity: id, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
-		svc.Go(a.Run)
+		a := &answerer{feed: f, store: h.store, line: l, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
+		svc.Loop("answer "+f.Key, a.Step, answerPoll, nil)
 	}
 	return nil
 }
@@ -76,7 +68,9 @@ type attempt struct {
 	said string      // MSA-3, or the error
 }
 
-func (a attempt) accepted() bool { return a.code == hl7.Accept || a.code == hl7.CommitAccept }
+func (a attempt) accepted() bool {
+	return a.code == hl7.Accept || a.code == hl7.CommitAccept || failpoint.Bug("unaccepted-answer-passes")
+}
 func (a attempt) rejected() bool { return a.code == hl7.Reject || a.code == hl7.CommitReject }
 
 // wait is when to try again after so many tries.
@@ -85,12 +79,6 @@ func (a attempt) wait(tries int) time.Duration {
 		return discharge.AfterReject
 	}
 	return discharge.Retry(tries)
-}
-
-// Run sends until ctx ends.
-func (a *answerer) Run(ctx context.Context) error {
-	defer a.hangUp()
-	return run.Loop{Name: "answer " + a.feed.Key, Step: a.Step, Poll: answerPoll, Log: a.log}.Run(ctx)
 }
 
 // Step sends one answer, if one is due.
@@ -105,8 +93,8 @@ func (a *answerer) Step(ctx context.Context) (bool, error) {
 		return err
 	})
 	if errors.Is(err, pg.ErrNothing) {
-		if a.conn != nil && now.Sub(a.used) > answerIdle {
-			a.hangUp()
+		if now.Sub(a.used) > answerIdle {
+			a.line.HangUp()
 		}
 		return false, nil
 	}
@@ -152,7 +140,7 @@ func (a *answerer) send(ctx context.Context, next *queuedAnswer) attempt {
 	var o attempt
 	err := failpoint.Do(ctx, "answer.send", func() (err error) { o, err = a.exchange(ctx, next); return err })
 	if err != nil {
-		a.hangUp()
+		a.line.HangUp()
 		o.said = err.Error()
 	}
 	if !o.accepted() {
@@ -164,20 +152,7 @@ func (a *answerer) send(ctx context.Context, next *queuedAnswer) attempt {
 }
 
 func (a *answerer) exchange(ctx context.Context, next *queuedAnswer) (attempt, error) {
-	if err := a.connect(ctx); err != nil {
-		return attempt{}, err
-	}
-	deadline, _ := ctx.Deadline()
-	if err := a.conn.SetDeadline(deadline); err != nil {
-		return attempt{}, err
-	}
-	if _, err := a.conn.Write(hl7.Frame(next.Message(a.feed))); err != nil {
-		return attempt{}, err
-	}
-	raw, err := a.in.Next()
-	if errors.Is(err, io.EOF) {
-		return attempt{}, errors.New("the receiver ended the connection and did not answer")
-	}
+	raw, err := a.line.Exchange(ctx, next.Message(a.feed))
 	if err != nil {
 		return attempt{}, err
 	}
@@ -194,42 +169,4 @@ func (a *answerer) exchange(ctx context.Context, next *queuedAnswer) (attempt, e
 		return o, nil
 	}
 	return attempt{}, errors.New("the answer says neither yes nor no: MSA-1 is none of AA, AE, AR, CA, CE, CR")
-}
-
-func (a *answerer) connect(ctx context.Context) error {
-	if a.conn != nil {
-		return nil
-	}
-	to := a.feed.Answers
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", to.Addr)
-	if err != nil {
-		return err
-	}
-	if to.TLS {
-		name := to.ServerName
-		if name == "" {
-			name, _, _ = net.SplitHostPort(to.Addr)
-		}
-		config, err := a.identity.client(name)
-		if err != nil {
-			_ = conn.Close()
-			return err
-		}
-		secure := tls.Client(conn, config)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
-			return err
-		}
-		conn = secure
-	}
-	a.conn, a.in = conn, hl7.NewReader(conn, maxAck)
-	return nil
-}
-
-func (a *answerer) hangUp() {
-	if a.conn != nil {
-		_ = a.conn.Close()
-		a.conn = nil
-	}
 }

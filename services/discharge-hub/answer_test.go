@@ -230,6 +230,18 @@ func TestTheWardIsToldInItsOwnNumbersHowFarTheHandoverIs(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatAWrongClockPutOffIsSent(t *testing.T) {
+	w := newWard(t) // away
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM answer_attempt`) > 0 })
+	if _, err := h.db.Pool.Exec(t.Context(), `UPDATE answer SET next_try = next_try + interval '50 days'`); err != nil { // as a clock that was so far ahead
+		t.Fatal(err)
+	}
+	w.start()
+	h.allAccepted(t)
+}
+
 func TestTheWardIsToldAgainWhenTheOutcomeOrTheTeamIsAnother(t *testing.T) {
 	w := newWard(t).start()
 	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo("")}) })

@@ -302,6 +302,9 @@ func TestTasksArePostedUntilTheyAreTaken(t *testing.T) {
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	task := fhir.TaskID(spellID("V1"))
 	kittest.Eventually(t, "two attempts fail", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 500`) >= 2 })
+	if _, err := h.db.Pool.Exec(t.Context(), `UPDATE webhook_due SET next_at = next_at + interval '50 days'`); err != nil { // as a clock that was so far ahead
+		t.Fatal(err)
+	}
 	receiver.answer(http.StatusFound) // a redirect is not followed
 	kittest.Eventually(t, "an attempt is redirected", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 302`) >= 1 })
 	receiver.answer(http.StatusNoContent)
@@ -371,7 +374,7 @@ func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T)
 	h, e := startPosting(t, &taskReceiver{status: 503})
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
-	p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+	p := &poster{client: client{ID: "mse-epr"}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 	var claimed []post
 	kittest.Eventually(t, "it is begun", func() bool {
 		var err error
@@ -409,7 +412,7 @@ func TestAPostWhoseEndNobodySawIsRecorded(t *testing.T) {
 	var begun []post
 	kittest.Eventually(t, "it is begun again", func() bool {
 		var err error
-		p := &poster{client: client{ID: "mse-epr"}, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+		p := &poster{client: client{ID: "mse-epr"}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 		begun, err = p.claim(t.Context())
 		return err == nil && len(begun) == 1
 	})
@@ -442,6 +445,18 @@ func TestATaskThatNobodyTakesForADayIsAnExceptionAndGoesOn(t *testing.T) {
 	kittest.Eventually(t, "the exception is closed when it is taken", func() bool { return open24() == 0 })
 }
 
+func TestAVersionThatIsCountedAgainAfterARestoreIsAnotherDelivery(t *testing.T) {
+	lost := taskRow{id: uuid.New(), Version: fhir.Version{Number: 3, UpdatedAt: day(2, 14)}}
+	again := lost
+	if deliveryID(again) != deliveryID(lost) {
+		t.Error("two attempts at one version have two ids")
+	}
+	again.UpdatedAt = again.UpdatedAt.Add(time.Microsecond)
+	if deliveryID(again) == deliveryID(lost) {
+		t.Error("a receiver that was told before the restore takes the new Task for the one that it has had")
+	}
+}
+
 func TestRetriesGrowAndNeverEnd(t *testing.T) {
 	for _, c := range []struct {
 		attempts int
@@ -449,7 +464,7 @@ func TestRetriesGrowAndNeverEnd(t *testing.T) {
 		about    time.Duration
 	}{{1, 0, time.Second}, {2, 0, 2 * time.Second}, {5, 0, 16 * time.Second}, {9, 0, 256 * time.Second}, {10, 0, maxRetry}, {1000, time.Hour, maxRetry}, {1000, 25 * time.Hour, time.Hour}} {
 		for range 100 {
-			if d := retryPost(c.attempts, c.waited); d < c.about*9/10 || d > c.about*11/10 {
+			if d := retryPost(uuid.New(), c.attempts, c.waited); d < c.about*9/10 || d > c.about*11/10 {
 				t.Errorf("attempt %d after %s: %s, want about %s", c.attempts, c.waited, d, c.about)
 			}
 		}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -28,16 +27,18 @@ import (
 	"github.com/homeward-care/homeward/services/kit/inbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // poster posts the Tasks of one client to its webhook, each until it is taken. A newer version replaces one that waits.
 type poster struct {
-	client client
-	store  *store
-	http   *http.Client
-	now    func() time.Time
-	tracer trace.Tracer
-	log    *slog.Logger
+	client  client
+	store   *store
+	http    *http.Client
+	atATime int
+	now     func() time.Time
+	tracer  trace.Tracer
+	log     *slog.Logger
 }
 
 const (
@@ -73,6 +74,33 @@ type posting struct {
 	each    poster // but for its client
 }
 
+// PostTasks posts the Tasks to the clients that have a webhook.
+func (h *Hub) PostTasks(svc *service.Service) {
+	svc.Go(h.posting(svc, newPostClient(), postBatch).Run)
+}
+
+// StepPosts is PostTasks where every worker is stepped: to the clients that there are, so many of a client's Tasks at a time.
+func (h *Hub) StepPosts(svc *service.Service, by *http.Client, atATime int) {
+	p := h.posting(svc, by, atATime)
+	for _, id := range h.clients.get().ids() {
+		if wake, posted := h.clients.get().due[id]; posted {
+			loop := p.loop(id, wake)
+			svc.Loop(loop.Name, loop.Step, loop.Poll, wake)
+		}
+	}
+}
+
+func (h *Hub) posting(svc *service.Service, by *http.Client, atATime int) posting {
+	return posting{h.clients, poster{store: h.store, http: by, atATime: atATime, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}}
+}
+
+// loop posts to one client.
+func (p posting) loop(id string, wake run.Wake) run.Loop {
+	one := p.each
+	one.client = p.clients.get().clients[id]
+	return run.Loop{Name: "webhook of " + id, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
+}
+
 // Run posts until ctx ends.
 func (p posting) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
@@ -80,9 +108,7 @@ func (p posting) Run(ctx context.Context) error {
 		all := p.clients.get()
 		var posters sync.WaitGroup
 		for id, wake := range all.due {
-			one := p.each
-			one.client = all.clients[id]
-			loop := run.Loop{Name: "webhook of " + id, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
+			loop := p.loop(id, wake)
 			posters.Go(func() { _ = loop.Run(round) })
 		}
 		select {
@@ -125,20 +151,22 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	return len(due) == postBatch, nil
+	return len(due) >= p.atATime, nil
 }
 
 // begun is recorded of an attempt until it is known what came of it: the process that began it may die.
 const begun = "begun; what came of it is not known"
 
-// claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due.
+// claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
+// anything is was put off by a clock that was ahead: it is due.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
 	now := p.now()
 	rows, err := p.store.db.Pool.Query(ctx, `
 		WITH claimed AS (
 			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
-			WHERE client = $1 AND task_id = ANY (ARRAY(
-				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED))
+			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(
+				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED), '{}'), ARRAY(
+				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at > $6 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)))
 			RETURNING d.task_id, d.attempts, d.since
 		), begun AS (
 			INSERT INTO webhook_attempt (client, task_id, version, at, status, error)
@@ -146,7 +174,7 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 		)
 		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since, b.id
 		FROM claimed c JOIN fhir_task t USING (task_id) JOIN begun b USING (task_id)`,
-		p.client.ID, now, now.Add(postLease), postBatch, begun)
+		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry))
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +212,11 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 			one.attempt, now, status, text, p.client.ID, one.task.id); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
-		if cause == nil {
+		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
 			return p.taken(ctx, tx, now, one)
 		}
 		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
-			p.client.ID, one.task.id, now.Add(retryPost(one.attempts, now.Sub(one.since)))); err != nil {
+			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since)))); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
 		if now.Sub(one.since) < slowAfter {
@@ -224,14 +252,14 @@ func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) 
 	return err
 }
 
-// retryPost is how long to wait after so many attempts: doubling to five minutes, and an hour after a day, with a fifth of chance so that
-// what failed together does not come back together.
-func retryPost(attempts int, waited time.Duration) time.Duration {
+// retryPost is how long to wait after so many attempts: doubling to five minutes, and an hour after a day, for each Task up to a tenth more or
+// less, so that what failed together does not come back together.
+func retryPost(task uuid.UUID, attempts int, waited time.Duration) time.Duration {
 	d := min(firstRetry<<min(attempts-1, 20), maxRetry)
 	if waited >= slowAfter {
 		d = slowRetry
 	}
-	return d - d/10 + rand.N(d/5)
+	return d - d/10 + d/5*time.Duration(task[15])/256
 }
 
 // send posts a Task, signed. Anything but 2xx is an error.

@@ -32,13 +32,12 @@ func routes() []route {
 	)
 }
 
-// tellBack keeps the Tasks of the clients' providers, and posts them to those that have a webhook.
+// tellBack keeps the Tasks of the clients' providers.
 func tellBack(svc *service.Service, st *store, clients *roster) {
 	if clients.dir == "" {
 		return
 	}
 	st.teller = &teller{clients: clients}
-	svc.Go(posting{clients, poster{store: st, http: newPostClient(), now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}}.Run)
 	svc.Loop("walk tasks", (&taskWalker{store: st, clients: clients, now: svc.Now}).Step, walkEvery, clients.walk)
 	svc.Loop("read clients", clients.Step, rosterPoll, nil)
 }

@@ -107,9 +107,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	svc.Go(lis.serve)
 	hub.watch(svc)
-	if err := hub.answer(svc, cfg.identity(svc.Log)); err != nil {
+	if err := hub.AnswerWards(svc, cfg.identity(svc.Log).mllpLine); err != nil {
 		return err
 	}
+	hub.PostTasks(svc)
 	if cfg.FHIRAddr != "" {
 		door, err := hub.openFHIR(svc, cfg)
 		if err != nil {

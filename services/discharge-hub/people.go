@@ -14,6 +14,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/fault"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -141,6 +142,9 @@ func readPeople(ctx context.Context, db querier, keys []string) (people, error) 
 			}
 		}
 		keys = keys[:0:0]
+		if failpoint.Bug("merges-not-followed") {
+			break
+		}
 		for key := range next {
 			keys = append(keys, key)
 		}

@@ -235,6 +235,20 @@ func TestMergeJoinsTwoNumbersOfOneSpellAndItsRevocationPartsThem(t *testing.T) {
 	}
 }
 
+func TestWhatIsToldUnderAMergedNumberReachesTheSpell(t *testing.T) {
+	h := startHub(t)
+	h.send(t, of("A03", "M1", "1111", "V1", day(2, 14)).Bytes(), ofPerson("A31", "P1", "2222", day(4, 9)).Set("PID-30", "Y").Bytes())
+	h.settled(t)
+	if s := h.spell(t, spellOfVisit("V1")); s.GetDeath() != dischargev1.Death_DEATH_NONE {
+		t.Fatalf("somebody else's death is told of the spell: %v", s)
+	}
+	h.send(t, merged("G1", "3333", "1111", day(5, 9)).Bytes(), merged("G2", "2222", "3333", day(5, 10)).Bytes())
+	h.settled(t)
+	if s := h.spell(t, spellOfVisit("V1")); s.GetDeath() != dischargev1.Death_DEATH_DIED {
+		t.Errorf("the death is told under a number of the same person, and not of the spell: %v", s)
+	}
+}
+
 func TestTwoSpellsOfMergedNumbersMayBeOneStay(t *testing.T) {
 	h := startHub(t)
 	open := func() int {

@@ -52,6 +52,7 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int, un
 		if err != nil {
 			return err
 		}
+		defer func() { _ = s.Close() }()
 		simulators = append(simulators, s)
 	}
 	if one != 0 {

@@ -136,7 +136,9 @@ func (w *world) checkTold(expected []oracle.Expected, care map[string]oracle.Car
 	if n := w.wards.calls + w.engine.calls - calls; n > 0 {
 		w.fail("%d times somebody is told what was accepted", n)
 	}
-	touched := func(spell string) bool { return len(w.staff.acted[spell]) > 0 || care[spell] != (oracle.Care{}) }
+	touched := func(spell string) bool {
+		return len(w.staff.acted[spell]) > 0 || care[spell] != (oracle.Care{}) || w.restore.spoilt[spell]
+	}
 	if w.wards.told {
 		w.wards.check(expected, touched)
 	}

@@ -5,6 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -78,5 +82,45 @@ func TestAHandoverReadsNothingOfOthers(t *testing.T) {
 	}
 	if last := handovers(2); last > 2*first {
 		t.Errorf("%d blocks read for the first %d handovers, %d for as many with thousands stored", first, batch, last)
+	}
+}
+
+// Two transactions that learn at once that two spells are about one stay: one of them tells it.
+func TestOneStayOfTwoSpellsIsToldWhoeverComesFirst(t *testing.T) {
+	t.Parallel()
+	db := kittest.Open(t, kittest.Database(t, migrations.FS))
+	key, spells := uuid.NewString(), []uuid.UUID{uuid.New(), uuid.New()}
+	first, err := db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Rollback(t.Context()) }()
+	told, err := sharedStays(t.Context(), first, []spellStay{{key, spells[0], 1}})
+	if err != nil || len(told) != 0 {
+		t.Fatal(told, err)
+	}
+	second, failed := make(chan []newException, 1), make(chan error, 1)
+	go func() {
+		failed <- db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
+			told, err := sharedStays(t.Context(), tx, []spellStay{{key, spells[1], 2}})
+			second <- told
+			return err
+		})
+	}()
+	kittest.Eventually(t, "the second waits for the first, or has missed it", func() bool {
+		var waiting int
+		if err := db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		return waiting > 0 || len(second) > 0
+	})
+	if err := first.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	if told := <-second; len(told) != 1 || told[0].kind != discharge.TwoKeysOneStay {
+		t.Errorf("the second tells %v", told)
 	}
 }

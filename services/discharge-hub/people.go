@@ -345,6 +345,9 @@ func lockSpellsOf(ctx context.Context, tx pgx.Tx, keys []string) ([]uuid.UUID, e
 
 // refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked.
 func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, own, facts map[uuid.UUID][]storedFact) ([]newException, error) {
+	if err := lockStays(ctx, tx); err != nil {
+		return nil, err
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM stay WHERE spell_id = ANY($1)`, spells); err != nil {
 		return nil, fmt.Errorf("forget stays: %w", err)
 	}

@@ -204,6 +204,17 @@ type spellStay struct {
 	message int64
 }
 
+// stayGate lets one transaction at a time say which spells are about which stays, until it ends. Two that say it of two spells at once would
+// not see each other's rows, and neither would tell that the stay is the same.
+const stayGate = 0x73746179
+
+func lockStays(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, stayGate); err != nil {
+		return fmt.Errorf("lock stays: %w", err)
+	}
+	return nil
+}
+
 // sharedStays remembers the stays that messages are about, and returns an exception for each spell whose stay an earlier id has too: the
 // same ones whichever message came first.
 func sharedStays(ctx context.Context, tx pgx.Tx, stays []spellStay) ([]newException, error) {
@@ -219,6 +230,9 @@ func sharedStays(ctx context.Context, tx pgx.Tx, stays []spellStay) ([]newExcept
 	}
 	if len(keys) == 0 {
 		return nil, nil
+	}
+	if err := lockStays(ctx, tx); err != nil {
+		return nil, err
 	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO stay (key, spell_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS u (key, spell_id) ORDER BY key, spell_id

@@ -112,7 +112,7 @@ func (p *process) wire(s settings) (err error) {
 	case "discharge-hub":
 		if p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{
 			PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment", ClientsDir: s.clients,
-			WebhookAttemptsKept: 10 * 365 * 24 * time.Hour, // the checks count them all
+			AttemptsKept: 10 * 365 * 24 * time.Hour, // the checks count them all
 		}, s.feeds); err != nil {
 			return err
 		}

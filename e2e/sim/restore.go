@@ -131,7 +131,7 @@ func (r *restored) replayed() {
 	if err := w.db.admin.QueryRow(w.ctx, `SELECT count(*) FROM discharge_hub.inbound_pending`).Scan(&pending); err != nil || pending > 0 {
 		return
 	}
-	missing, err := dischargehub.Replayed(w.ctx, w.nodes[0].db, w.now())
+	missing, err := dischargehub.Replayed(w.ctx, w.nodes[0].db, w.settings.feeds, w.now())
 	switch {
 	case err != nil:
 		w.tellDetail("replayed: ", err.Error())

@@ -131,6 +131,6 @@ func findUndelivered(ctx context.Context, tx pgx.Tx, before time.Time) error {
 		WHERE s.id = u.spell_id AND o.id = u.spell_id AND (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version)`); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `UPDATE chased SET until = greatest(until, $1)`, before)
+	_, err := tx.Exec(ctx, `UPDATE chased SET until = $1`, before) // a clock that was ahead has gone back
 	return err
 }

@@ -52,9 +52,9 @@ type Config struct {
 	FHIRKeyFile  string `env:"FHIR_TLS_KEY_FILE"`
 	// ClientsDir holds a JSON file for each machine that signs in.
 	ClientsDir string `env:"CLIENTS_DIR"`
-	// FHIRAnswersKept is how long an X-Request-ID is remembered, WebhookAttemptsKept how long attempts to post a Task after it was taken.
-	FHIRAnswersKept     time.Duration `env:"FHIR_ANSWERS_KEPT"`
-	WebhookAttemptsKept time.Duration `env:"WEBHOOK_ATTEMPTS_KEPT"`
+	// FHIRAnswersKept is how long an X-Request-ID is remembered, AttemptsKept how long attempts to post a Task after it was taken.
+	FHIRAnswersKept time.Duration `env:"FHIR_ANSWERS_KEPT"`
+	AttemptsKept    time.Duration `env:"ATTEMPTS_KEPT"`
 	// FHIRRate is how many requests a second each client may make at the FHIR door.
 	FHIRRate float64 `env:"FHIR_REQUESTS_PER_SECOND"`
 	// TokenSigningKeyFile is the private key for the tokens of clients.

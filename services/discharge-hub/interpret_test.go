@@ -2,8 +2,10 @@ package dischargehub
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,6 +14,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 	"github.com/homeward-care/homeward/services/kit/pg"
+	"github.com/homeward-care/homeward/services/kit/run"
 )
 
 // Many large messages that came while nobody interpreted are not read into memory at one time, and all are read.
@@ -122,5 +125,29 @@ func TestOneStayOfTwoSpellsIsToldWhoeverComesFirst(t *testing.T) {
 	}
 	if told := <-second; len(told) != 1 || told[0].kind != discharge.TwoKeysOneStay {
 		t.Errorf("the second tells %v", told)
+	}
+}
+
+func TestUndeliveredIsFoundAfterAClockWasAhead(t *testing.T) {
+	t.Parallel()
+	h := newStepped(t)
+	c := &chaser{store: h.store, saved: run.NewWake(), log: slog.New(slog.DiscardHandler)}
+	at := func(now time.Time) {
+		t.Helper()
+		c.now = func() time.Time { return now }
+		if _, err := c.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(restoredAt.Add(50 * 24 * time.Hour))
+	at(restoredAt)
+	h.send(admitted())
+	at(restoredAt.Add(2 * time.Minute))
+	var n int
+	if err := h.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM undelivered`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if n != 1 {
+		t.Errorf("%d handovers are known not to be delivered, one is not", n)
 	}
 }

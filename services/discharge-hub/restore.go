@@ -137,7 +137,8 @@ const replayBatch = 200
 // Replayed closes the gap of a restore after the hospitals have sent again: each held spell is folded anew from its facts and published. It
 // returns those that stay held, because facts are still missing; without any the gap is closed. It refuses while messages wait for
 // interpretation, and before the take-over.
-func Replayed(ctx context.Context, db *pg.DB, now time.Time) (missing []Missing, err error) {
+func Replayed(ctx context.Context, db *pg.DB, feeds []discharge.Feed, now time.Time) (missing []Missing, err error) {
+	answered := answering(feedsByKey(feeds))
 	open, err := restore.Open(ctx, db)
 	switch {
 	case err != nil:
@@ -167,7 +168,7 @@ func Replayed(ctx context.Context, db *pg.DB, now time.Time) (missing []Missing,
 				return restore.Close(ctx, tx, now)
 			}
 			after = ids[len(ids)-1]
-			still, err := release(ctx, tx, now, ids)
+			still, err := release(ctx, tx, now, answered, ids)
 			missing = append(missing, still...)
 			return err
 		})
@@ -189,7 +190,7 @@ func lockHeld(ctx context.Context, tx pgx.Tx, after uuid.UUID) ([]uuid.UUID, err
 }
 
 // release publishes what the facts of held spells amount to and holds them no more, those whose facts are complete.
-func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (missing []Missing, err error) {
+func release(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, ids []uuid.UUID) (missing []Missing, err error) {
 	own, err := factsOf(ctx, tx, ids)
 	if err != nil {
 		return nil, err
@@ -235,7 +236,11 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, ids []uuid.UUID) (mi
 			changed = append(changed, event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: state.Recorded, Trace: h.snapshot.Trace, Data: data})
 		}
 	}
-	if _, err := outbox.Save(ctx, tx, now, changed); err != nil {
+	saved, err := outbox.Save(ctx, tx, now, changed)
+	if err != nil {
+		return nil, err
+	}
+	if err := answerReceived(ctx, tx, now, answered, saved, own); err != nil {
 		return nil, err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM held_spell WHERE spell_id = ANY($1)`, free); err != nil {
@@ -300,13 +305,7 @@ func Commands() []service.Command {
 }
 
 func restored(ctx context.Context, db *pg.DB, now time.Time, out io.Writer) error {
-	env, err := service.FromEnv[struct {
-		FeedsDir string `env:"FEEDS_DIR"`
-	}]()
-	if err != nil {
-		return err
-	}
-	feeds, err := loadFeeds(env.FeedsDir)
+	feeds, err := feedsFromEnv()
 	if err != nil {
 		return err
 	}
@@ -327,8 +326,23 @@ func restored(ctx context.Context, db *pg.DB, now time.Time, out io.Writer) erro
 	return nil
 }
 
+// feedsFromEnv are the feeds of the service that the environment configures.
+func feedsFromEnv() ([]discharge.Feed, error) {
+	env, err := service.FromEnv[struct {
+		FeedsDir string `env:"FEEDS_DIR"`
+	}]()
+	if err != nil {
+		return nil, err
+	}
+	return loadFeeds(env.FeedsDir)
+}
+
 func replayed(ctx context.Context, db *pg.DB, now time.Time, out io.Writer) error {
-	missing, err := Replayed(ctx, db, now)
+	feeds, err := feedsFromEnv()
+	if err != nil {
+		return err
+	}
+	missing, err := Replayed(ctx, db, feeds, now)
 	if err != nil {
 		return err
 	}

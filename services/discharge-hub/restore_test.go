@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,7 +159,7 @@ func (h *stepped) expect(what string, want *dischargev1.Spell, inEpoch int32) {
 
 func (h *stepped) replayed() []Missing {
 	h.t.Helper()
-	missing, err := Replayed(h.t.Context(), h.db, restoredAt)
+	missing, err := Replayed(h.t.Context(), h.db, h.feeds, restoredAt)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestTakenOverSpellStandsUntilTheHospitalHasSentAgain(t *testing.T) {
 			if n := h.open(discharge.FactsMissing.Kind); n != 0 {
 				t.Errorf("%d exceptions are open", n)
 			}
-			if _, err := Replayed(t.Context(), h.db, restoredAt); !fault.Is(err, fault.Precondition) {
+			if _, err := Replayed(t.Context(), h.db, h.feeds, restoredAt); !fault.Is(err, fault.Precondition) {
 				t.Errorf("closing what is closed: %v", err)
 			}
 			h.send(died())
@@ -250,8 +251,16 @@ func TestSpellKnownInANewerVersionOnlyIsPublishedAfterTheReplay(t *testing.T) {
 	h.expect("after the take-over", before, 1)
 	h.send(discharged())
 	h.expect("before the gap is closed", before, 1)
+	h.feeds[slices.IndexFunc(h.feeds, func(f discharge.Feed) bool { return f.Key == "mse-basildon" })].Answers = &discharge.Answers{Addr: "ward:2575"}
 	h.replayed()
 	h.expect("after the gap was closed", truth, 2)
+	var told string
+	if err := h.db.Pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(feed || ' ' || word || ' ' || about, ', '), '') FROM answer`).Scan(&told); err != nil {
+		t.Fatal(err)
+	}
+	if told != "mse-basildon received 2.2" {
+		t.Errorf("the ward is told %q", told)
+	}
 }
 
 func TestGapIsToldForEachFeed(t *testing.T) {

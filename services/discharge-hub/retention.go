@@ -8,11 +8,11 @@ import (
 )
 
 // retention forgets, in small batches, what is kept only for a while: the answers to requests at the FHIR door, by which a repeated
-// X-Request-ID has no second effect, and the attempts to post a Task that its client has taken.
+// X-Request-ID has no second effect, and the attempts to tell a hospital what it has taken: to post a Task, to send a ward's answer.
 type retention struct {
 	store *store
 	now   func() time.Time
-	// answers is how long an X-Request-ID is remembered, attempts how long those at a Task are kept after it was taken.
+	// answers is how long an X-Request-ID is remembered, attempts how long attempts are kept after what they told was taken.
 	answers, attempts time.Duration
 }
 
@@ -22,7 +22,7 @@ const (
 )
 
 func (c Config) retention(st *store, now func() time.Time) *retention {
-	return &retention{st, now, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.WebhookAttemptsKept, 90*24*time.Hour)}
+	return &retention{st, now, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.AttemptsKept, 90*24*time.Hour)}
 }
 
 // Step forgets a batch of each.
@@ -35,8 +35,11 @@ func (r *retention) Step(ctx context.Context) (bool, error) {
 	}{
 		{"answers", `DELETE FROM fhir_answer WHERE (client, request_id) IN (
 			SELECT client, request_id FROM fhir_answer WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-r.answers)},
-		{"attempts", `DELETE FROM webhook_attempt WHERE id IN (
+		{"attempts to post Tasks", `DELETE FROM webhook_attempt WHERE id IN (
 			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, now.Add(-r.attempts)},
+		{"attempts to answer wards", `DELETE FROM answer_attempt WHERE (answer_id, at) IN (
+			SELECT t.answer_id, t.at FROM answer_attempt t JOIN answer a ON a.id = t.answer_id
+			WHERE t.at < $1 AND a.accepted_at < $1 ORDER BY t.at LIMIT $2)`, now.Add(-r.attempts)},
 	} {
 		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.before, retentionBatch)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 )
 
@@ -71,5 +72,24 @@ func TestAttemptsAreKeptUntilNinetyDaysAfterTheTaskWasTaken(t *testing.T) {
 	h.forget(t, time.Now().Add(91*24*time.Hour))
 	if n := attempts(); n != 0 {
 		t.Errorf("%d attempts, want none", n)
+	}
+}
+
+func TestAttemptsToAnswerAWardAreKeptUntilNinetyDaysAfterItAccepted(t *testing.T) {
+	t.Parallel()
+	h := &hub{db: kittest.Open(t, kittest.Database(t, migrations.FS))}
+	if _, err := h.db.Pool.Exec(t.Context(), `
+		WITH told AS (
+			INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try, accepted_at)
+			SELECT 'mse-all', gen_random_uuid(), 'received', '1.1', $1, '', '', '', $1, $1, accepted FROM unnest(ARRAY[$1::timestamptz, NULL]) accepted RETURNING id
+		)
+		INSERT INTO answer_attempt SELECT id, $1, 'AE', 'no room' FROM told`, day(1, 9)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ days, left int }{{89, 2}, {91, 1}, {900, 1}} {
+		h.forget(t, day(1, 9).AddDate(0, 0, c.days))
+		if n := h.count(t, `SELECT count(*) FROM answer_attempt`); n != c.left {
+			t.Errorf("after %d days %d attempts are left, not %d", c.days, n, c.left)
+		}
 	}
 }

@@ -8,3 +8,6 @@ ALTER TABLE webhook_attempt ADD COLUMN taken_at timestamptz;
 UPDATE webhook_attempt a SET taken_at = (
     SELECT min(b.at) FROM webhook_attempt b WHERE b.task_id = a.task_id AND b.client = a.client AND b.version >= a.version AND b.error = '');
 CREATE INDEX webhook_attempt_taken ON webhook_attempt (taken_at) WHERE taken_at IS NOT NULL;
+
+-- What a receiver said may name a person, so attempts to answer wards are forgotten too.
+CREATE INDEX answer_attempt_at ON answer_attempt (at);

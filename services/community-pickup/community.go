@@ -85,9 +85,7 @@ func Wire(svc *service.Service, cfg Config, place pickup.Place) error {
 		place.Zone = time.UTC
 	}
 	st := &store{db: svc.DB, place: place, tracer: svc.TracerFor("community-pickup")}
-	sw := &sweeper{store: st, now: svc.Now, elapsed: svc.Elapsed, saved: svc.Saved, log: svc.Log}
-	sw.guard.aheadBy(svc.Now(), svc.Elapsed()) // the first look: what the clock shows when the service starts is taken for right
-	svc.Loop("sweep deadlines", sw.Step, sweepPoll, nil)
+	svc.LoopByClock("sweep deadlines", (&sweeper{store: st, saved: svc.Saved}).Step, sweepPoll)
 
 	pickupv1.RegisterCommunityPickupServiceServer(svc.RPC, &server{store: st, now: svc.Now, saved: svc.Saved})
 	svc.Publish(Stream, &explain.Server{

@@ -3,7 +3,6 @@ package communitypickup
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/kit/event"
-	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
 )
@@ -21,32 +19,13 @@ import (
 // into an index, however many tasks are open.
 type sweeper struct {
 	store *store
-	// now is the wall clock, elapsed one that only runs: they tell a clock that was set from time that has passed.
-	now     func() time.Time
-	elapsed func() time.Duration
-	saved   run.Wake
-	log     *slog.Logger
-
-	guard  clockGuard
-	halted bool
+	saved run.Wake
 }
 
 const sweepBatch = 500
 
-// Step fires one batch. After a jump of the clock it fires nothing until the clock is back or the service is started again by somebody
-// who has looked.
-func (s *sweeper) Step(ctx context.Context) (bool, error) {
-	now := s.now()
-	if by := s.guard.aheadBy(now, s.elapsed()); by > 0 && !failpoint.Bug("clock-jump-fires") {
-		if !s.halted {
-			s.log.ErrorContext(ctx, "alarm: the clock jumped ahead, no deadline fires; set the clock right, or restart this service if it is right now",
-				"ahead_by", by.String())
-		}
-		s.halted = true
-		return false, nil
-	}
-	s.halted = false
-
+// Step fires one batch.
+func (s *sweeper) Step(ctx context.Context, now time.Time) (bool, error) {
 	fired := 0
 	err := s.store.db.InTx(ctx, "sweep", func(tx pgx.Tx) error {
 		due, err := claimDue(ctx, tx, now)

@@ -151,7 +151,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 
 	alarms := &exceptionAlarm{store: st, now: svc.Now, log: svc.Log}
 	svc.Loop("alarm exceptions", alarms.Step, exceptionAlarmPoll, nil)
-	svc.Loop("retention", cfg.retention(st, svc.Now).Step, retentionPoll, nil)
+	svc.LoopByClock("retention", cfg.retention(st).Step, retentionPoll)
 
 	pickup, err := svc.Dial(cfg.PickupAddr)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 // X-Request-ID has no second effect, and the attempts to tell a hospital what it has taken: to post a Task, to send a ward's answer.
 type retention struct {
 	store *store
-	now   func() time.Time
 	// answers is how long an X-Request-ID is remembered, attempts how long attempts are kept after what they told was taken.
 	answers, attempts time.Duration
 }
@@ -21,13 +20,12 @@ const (
 	retentionBatch = 500
 )
 
-func (c Config) retention(st *store, now func() time.Time) *retention {
-	return &retention{st, now, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.AttemptsKept, 90*24*time.Hour)}
+func (c Config) retention(st *store) *retention {
+	return &retention{st, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.AttemptsKept, 90*24*time.Hour)}
 }
 
 // Step forgets a batch of each.
-func (r *retention) Step(ctx context.Context) (bool, error) {
-	now := r.now()
+func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 	more := false
 	for _, old := range []struct {
 		what, text string

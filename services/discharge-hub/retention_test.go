@@ -16,10 +16,10 @@ import (
 // forget does all that is due to be forgotten at a time.
 func (h *hub) forget(t *testing.T, now time.Time) {
 	t.Helper()
-	r := Config{}.retention(&store{db: h.db}, func() time.Time { return now })
+	r := Config{}.retention(&store{db: h.db})
 	for more := true; more; {
 		var err error
-		if more, err = r.Step(t.Context()); err != nil {
+		if more, err = r.Step(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 	}

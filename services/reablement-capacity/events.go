@@ -65,9 +65,9 @@ func spellEnded(data []byte) (bool, error) {
 func keepAssessments(context.Context, pgx.Tx, time.Time, []event.Event) error { return nil }
 
 // sweep returns the worker that clears away what has run out.
-func sweep(s *store, now func() time.Time, saved run.Wake) run.Step {
-	return func(ctx context.Context) (bool, error) {
-		freed, err := s.sweep(ctx, now())
+func sweep(s *store, saved run.Wake) func(ctx context.Context, now time.Time) (bool, error) {
+	return func(ctx context.Context, now time.Time) (bool, error) {
+		freed, err := s.sweep(ctx, now)
 		if freed > 0 {
 			saved.Raise()
 		}

@@ -56,7 +56,7 @@ func Wire(svc *service.Service, cfg Config) error {
 		Aggregates: func(spell uuid.UUID) []uuid.UUID { return []uuid.UUID{spell} },
 		Own:        st.explain,
 	})
-	svc.Loop("sweep slots", sweep(st, svc.Now, svc.Saved), sweepPoll, nil)
+	svc.LoopByClock("sweep slots", sweep(st, svc.Saved), sweepPoll)
 	reablementv1.RegisterReablementCapacityServiceServer(svc.RPC, &server{
 		store: st, holdFor: cfg.HoldFor, now: func() time.Time { return svc.Now().In(zone) }, saved: svc.Saved,
 	})

@@ -1,6 +1,10 @@
-package communitypickup
+package service
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,5 +33,26 @@ func TestClockThatJumpsAheadIsToldFromTimeThatPasses(t *testing.T) {
 				t.Errorf("%s: look %d says %s ahead", name, i, by)
 			}
 		}
+	}
+}
+
+func TestWhatIsDueByTheClockWaitsWhileThatIsAhead(t *testing.T) {
+	t.Parallel()
+	at, elapsed := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC), time.Duration(0)
+	var log bytes.Buffer
+	s := &Service{Now: func() time.Time { return at }, Elapsed: func() time.Duration { return elapsed }, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	var did []time.Time
+	s.LoopByClock("sweep", func(_ context.Context, now time.Time) (bool, error) { did = append(did, now); return false, nil }, time.Second)
+	for _, clock := range []time.Duration{time.Second, 1200 * time.Hour, 1200 * time.Hour, 2 * time.Second} {
+		at, elapsed = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC).Add(clock), elapsed+time.Second
+		if _, err := s.Workers[0].Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(did) != 2 || did[0].Second() != 1 || did[1].Second() != 2 {
+		t.Errorf("it was done at %v", did)
+	}
+	if n := strings.Count(log.String(), "alarm: the clock jumped ahead"); n != 1 {
+		t.Errorf("%d alarms:\n%s", n, log.String())
 	}
 }

@@ -1,9 +1,12 @@
 package discharge
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // words are what the rules name in HL7's words, and what the other doors call the same: an element of a FHIR resource and a field of
-// RecordEventRequest. Where a door cannot tell a thing, HL7's word stays. A name comes before those that it begins with.
+// RecordEventRequest. Where a door cannot tell a thing, HL7's word stays.
 var words = []struct{ hl7, fhir, event string }{
 	{"PV1-19", "Encounter.identifier", "visit_number"},
 	{"PV1-44", "Encounter.period.start", "admitted_at"},
@@ -22,21 +25,23 @@ var words = []struct{ hl7, fhir, event string }{
 	{"A07", "A07", "EVENT_KIND_TO_OUTPATIENT"},
 }
 
-var fhirWords, eventWords = func() (fhir, event *strings.Replacer) {
-	var toFHIR, toEvent []string
+var wordPattern, fhirWords, eventWords = func() (*regexp.Regexp, map[string]string, map[string]string) {
+	var names []string
+	fhir, event := map[string]string{}, map[string]string{}
 	for _, w := range words {
-		toFHIR, toEvent = append(toFHIR, w.hl7, w.fhir), append(toEvent, w.hl7, w.event)
+		names = append(names, w.hl7)
+		fhir[w.hl7], event[w.hl7] = w.fhir, w.event
 	}
-	return strings.NewReplacer(toFHIR...), strings.NewReplacer(toEvent...)
+	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`), fhir, event
 }()
 
-// at returns a text of the rules in the words of a door.
+// at returns a text of the rules in the words of a door. Only whole words are replaced: a visit number may have A03 in it.
 func at(door Door, text string) string {
 	switch door {
 	case DoorFHIR:
-		return fhirWords.Replace(text)
+		return wordPattern.ReplaceAllStringFunc(text, func(name string) string { return fhirWords[name] })
 	case DoorGRPC:
-		return eventWords.Replace(text)
+		return wordPattern.ReplaceAllStringFunc(text, func(name string) string { return eventWords[name] })
 	}
 	return text
 }

@@ -60,3 +60,11 @@ func TestKindsHoldsEveryKind(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasFoundIsNoWordOfHL7(t *testing.T) {
+	t.Parallel()
+	p := Problem{Found: "visit numbers VA03 and A031"}
+	if got := p.At(DoorFHIR).Found; got != p.Found {
+		t.Errorf("%q", got)
+	}
+}

@@ -166,8 +166,31 @@ func (all *clientele) save(ctx context.Context, tx pgx.Tx, now time.Time, change
 	return nil
 }
 
+// drop takes back what is due to be posted to clients that are told of the Task's provider no more, and closes the exceptions of Tasks that are
+// due to nobody else.
+func (all *clientele) drop(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	var clients, told []string
+	for provider, list := range all.providers {
+		for _, client := range list {
+			clients, told = append(clients, client), append(told, provider)
+		}
+	}
+	if _, err := tx.Exec(ctx, `
+		WITH dropped AS (
+			DELETE FROM webhook_due d USING fhir_task t WHERE t.task_id = d.task_id AND NOT EXISTS (
+				SELECT FROM unnest($1::text[], $2::text[]) AS told (client, provider) WHERE told.client = d.client AND told.provider = t.provider)
+			RETURNING d.client, t.task_id, t.spell_id
+		)
+		UPDATE exception e SET closed_at = $3 FROM dropped o WHERE e.spell_id = o.spell_id AND e.kind = $4 AND e.closed_at IS NULL
+			AND NOT EXISTS (SELECT FROM webhook_due d WHERE d.task_id = o.task_id AND (d.client, d.task_id) NOT IN (SELECT client, task_id FROM dropped))`,
+		clients, told, now, webhookUndelivered); err != nil {
+		return fmt.Errorf("drop webhooks: %w", err)
+	}
+	return nil
+}
+
 // taskWalker brings the Tasks of all spells up to date, after each start, whenever the clients change, and every day: of those that were there
-// before their provider had a client, and of those that changed while a restore was put right.
+// before their provider had a client, and of those that changed while a restore was put right. What is due to clients that are gone it drops.
 type taskWalker struct {
 	store   *store
 	clients *roster
@@ -194,6 +217,11 @@ func (w *taskWalker) Step(ctx context.Context) (bool, error) {
 		}
 		if ids, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil || len(ids) == 0 {
 			return errOrNothing(err)
+		}
+		if w.after == uuid.Nil {
+			if err := w.of.drop(ctx, tx, w.now()); err != nil {
+				return err
+			}
 		}
 		return w.store.teller.tell(ctx, tx, w.now(), ids)
 	})

@@ -157,6 +157,12 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 // begun is recorded of an attempt until it is known what came of it: the process that began it may die.
 const begun = "begun; what came of it is not known"
 
+// nextPosts finds those whose next try is within a span of time. A client's feeds may be other ones than when a Task became due to it: one of a
+// provider that is not among theirs is not the client's to see.
+const nextPosts = `
+	SELECT d.task_id FROM webhook_due d JOIN fhir_task t USING (task_id) WHERE d.client = $1 AND d.next_at %s AND t.provider = ANY($7)
+	ORDER BY d.next_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED`
+
 // claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
 // anything is was put off by a clock that was ahead: it is due.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
@@ -164,9 +170,7 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 	rows, err := p.store.db.Pool.Query(ctx, `
 		WITH claimed AS (
 			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
-			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(
-				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at <= $2 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED), '{}'), ARRAY(
-				SELECT task_id FROM webhook_due WHERE client = $1 AND next_at > $6 ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)))
+			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(`+fmt.Sprintf(nextPosts, `<= $2`)+`), '{}'), ARRAY(`+fmt.Sprintf(nextPosts, `> $6`)+`)))
 			RETURNING d.task_id, d.attempts, d.since
 		), begun AS (
 			INSERT INTO webhook_attempt (client, task_id, version, at, status, error)
@@ -174,7 +178,7 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 		)
 		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since, b.id
 		FROM claimed c JOIN fhir_task t USING (task_id) JOIN begun b USING (task_id)`,
-		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry))
+		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry), providers(p.client.Feeds))
 	if err != nil {
 		return nil, err
 	}
@@ -215,14 +219,15 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
 			return p.taken(ctx, tx, now, one)
 		}
-		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
-			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since)))); err != nil {
+		due, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
+			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since))))
+		if err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
-		if now.Sub(one.since) < slowAfter {
+		if due.RowsAffected() == 0 || now.Sub(one.since) < slowAfter {
 			return nil
 		}
-		_, err := tx.Exec(ctx, `
+		_, err = tx.Exec(ctx, `
 			INSERT INTO exception (kind, spell_id, detail, owner, opened_at) SELECT $1, $2, $3, 'ops', $4
 			WHERE NOT EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = $2 AND e.kind = $1 AND e.closed_at IS NULL)`,
 			webhookUndelivered, one.spell,
@@ -231,8 +236,8 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	})
 }
 
-// taken ends the posting of a version; of a newer one that came meanwhile it begins at once. The deletion comes first: it waits for whoever is
-// just saving a newer version, which the update then sees.
+// taken ends the posting of a version; of a newer one that came meanwhile it begins at once. The deletion comes before the update: it waits for
+// whoever is just saving a newer version, which the update then sees.
 func (p *poster) taken(ctx context.Context, tx pgx.Tx, now time.Time, one post) error {
 	if _, err := tx.Exec(ctx, `UPDATE webhook_attempt SET taken_at = $3 WHERE task_id = $2 AND client = $1 AND version <= $4 AND taken_at IS NULL`,
 		p.client.ID, one.task.id, now, one.task.Number); err != nil {

@@ -76,7 +76,7 @@ func (e exceptionRow) problem() discharge.Problem {
 // toProto leaves the note out: it may hold personal data.
 func (e exceptionRow) toProto(now time.Time) *dischargev1.MessageException {
 	out := &dischargev1.MessageException{
-		Id: e.ID, Kind: e.Kind, Owner: e.Owner, OpenedAt: timestamppb.New(e.OpenedAt), Feed: e.Feed, ControlId: e.ControlID, Detail: e.problem().String(),
+		Id: e.ID, Kind: e.Kind, Owner: e.Owner, OpenedAt: timestamppb.New(e.OpenedAt), Feed: e.Feed, ControlId: e.ControlID, Detail: discharge.InWordsOf(e.Format.door(), e.Detail),
 		State: dischargev1.ExceptionState_EXCEPTION_STATE_OPEN, Version: e.Version, LookBy: timestamppb.New(discharge.LookBy(e.Kind, e.OpenedAt)),
 		Alarms: e.Alarms, ClosedAt: timestampOf(e.ClosedAt), DismissedBecause: dismissReasons[e.Reason],
 	}

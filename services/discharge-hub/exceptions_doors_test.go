@@ -3,6 +3,7 @@ package dischargehub
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -144,5 +145,18 @@ func TestTwoNHSNumbersInOneMessageGiveThePersonNeither(t *testing.T) {
 	}
 	if s := h.spell(t, spell); s.GetDischarge().GetOn() != "2026-09-02" || e.GetSpellId() != spell || strings.Contains(e.GetDetail(), "9990000034") {
 		t.Errorf("spell %v, exception %v", s, e)
+	}
+}
+
+func TestTheDetailOfAnExceptionIsToldAsItIsStored(t *testing.T) {
+	t.Parallel()
+	for _, detail := range []string{
+		"feed mse-basildon: it has sent nothing since noon. See that the engine runs",
+		"webhook: client a has not taken its Task for a day; it is tried every hour. See that its address answers",
+		"message: no more is known",
+	} {
+		if got := (exceptionRow{Detail: detail}).toProto(time.Now()).GetDetail(); got != detail {
+			t.Errorf("%q is told as %q", detail, got)
+		}
 	}
 }

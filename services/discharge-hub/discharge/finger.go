@@ -49,5 +49,5 @@ func Expected(kind string, door Door) string {
 	if kind == Unreadable && door != DoorMLLP {
 		return ""
 	}
-	return at(door, expected[kind])
+	return InWordsOf(door, expected[kind])
 }

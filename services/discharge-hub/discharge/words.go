@@ -35,8 +35,9 @@ var wordPattern, fhirWords, eventWords = func() (*regexp.Regexp, map[string]stri
 	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`), fhir, event
 }()
 
-// at returns a text of the rules in the words of a door. Only whole words are replaced: a visit number may have A03 in it.
-func at(door Door, text string) string {
+// InWordsOf returns a text of the rules, such as the detail of an exception, in the words of a door. Only whole words are replaced: a visit number
+// may have A03 in it.
+func InWordsOf(door Door, text string) string {
 	switch door {
 	case DoorFHIR:
 		return wordPattern.ReplaceAllStringFunc(text, func(name string) string { return fhirWords[name] })
@@ -48,5 +49,5 @@ func at(door Door, text string) string {
 
 // At is the problem in the words of the door at which the message came in: whoever is to mend it has that message before them.
 func (p Problem) At(door Door) Problem {
-	return Problem{p.Kind, at(door, p.Where), at(door, p.Found), at(door, p.Do)}
+	return Problem{p.Kind, InWordsOf(door, p.Where), InWordsOf(door, p.Found), InWordsOf(door, p.Do)}
 }

@@ -34,8 +34,8 @@ func TestNoNameOfHL7IsLeftInTheWordsOfAnotherDoor(t *testing.T) {
 			continue
 		}
 		for _, door := range []Door{DoorFHIR, DoorGRPC} {
-			if left := name.FindString(at(door, text)); left != "" {
-				t.Errorf("%s at %s: %s is left in %q", kind, door, left, at(door, text))
+			if left := name.FindString(InWordsOf(door, text)); left != "" {
+				t.Errorf("%s at %s: %s is left in %q", kind, door, left, InWordsOf(door, text))
 			}
 		}
 	}

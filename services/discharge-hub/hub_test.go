@@ -426,6 +426,22 @@ func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
 			}
 		})
 	}
+	t.Run("corrected", func(t *testing.T) {
+		h := startHub(t)
+		h.send(t, adt("A01", "V1", "V1", day(1, 9)).Bytes(), adt("A01", "V2", "V2", day(1, 9)).Bytes())
+		e := h.exception(t, "two-keys-for-one-stay")
+		wrong := e.GetControlId()
+		other := map[string]string{"V1": "V2", "V2": "V1"}[wrong]
+		if _, err := h.client.CorrectException(t.Context(), &dischargev1.CorrectExceptionRequest{Id: e.GetId(), Version: e.GetVersion(), Note: "another person's",
+			Message: adt("A01", wrong, wrong, day(1, 9)).SetRaw("PID-3", "7654321^^^RAJ^PI").Bytes()}); err != nil {
+			t.Fatal(err)
+		}
+		h.interpreted(t)
+		h.send(t, adt("A08", "M3", other, day(3, 9)).Bytes())
+		if e = h.exception(t, "two-keys-for-one-stay"); e.GetState() != corrected {
+			t.Errorf("a stay that was corrected away is still taken for the same: %v", e)
+		}
+	})
 	t.Run("one stay", func(t *testing.T) {
 		h := startHub(t)
 		h.send(t, adt("A01", "M1", "V1", day(1, 9)).Bytes(), adt("A03", "M2", "V1", day(2, 9)).Bytes())

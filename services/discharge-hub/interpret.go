@@ -257,18 +257,29 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said,
 	if err != nil {
 		return nil, err
 	}
-	var stays []spellStay
+	var shared []newException
+	var more []string
+	if len(left) > 0 { // with a fact that is left goes the stay that it told
+		more = append(more, discharge.TwoKeysOneStay)
+		shared, err = refoldStays(ctx, tx, spells, own, facts)
+	} else {
+		shared, err = sharedStays(ctx, tx, staysOf(said, own, facts))
+	}
+	if err != nil {
+		return nil, err
+	}
+	exceptions = append(exceptions, shared...)
+	return exceptions, closeSettled(ctx, tx, now, spells, exceptions, more...)
+}
+
+// staysOf returns the stays that messages are about, by what is told of their people behind the spells' own facts.
+func staysOf(said []saidFact, own, facts map[uuid.UUID][]storedFact) (stays []spellStay) {
 	for _, s := range said {
 		for _, key := range discharge.StayKeys(s.fact, factList(facts[s.spell][len(own[s.spell]):])) {
 			stays = append(stays, spellStay{key, s.spell, s.ID})
 		}
 	}
-	shared, err := sharedStays(ctx, tx, stays)
-	if err != nil {
-		return nil, err
-	}
-	exceptions = append(exceptions, shared...)
-	return exceptions, closeSettled(ctx, tx, now, spells, exceptions)
+	return stays
 }
 
 // settle folds spells from all their facts, which it returns with what is told of their people, and saves what is different. Left is what

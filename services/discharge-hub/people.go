@@ -343,7 +343,7 @@ func lockSpellsOf(ctx context.Context, tx pgx.Tx, keys []string) ([]uuid.UUID, e
 	return ids, nil
 }
 
-// refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked.
+// refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked, or facts were taken away.
 func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, own, facts map[uuid.UUID][]storedFact) ([]newException, error) {
 	if err := lockStays(ctx, tx); err != nil {
 		return nil, err

@@ -20,7 +20,6 @@ import (
 type watcher struct {
 	store *store
 	feeds map[string]discharge.Feed
-	now   func() time.Time
 	// judges is the moment from which feeds are judged: after a start senders need some time to connect again.
 	judges time.Time
 	log    *slog.Logger
@@ -35,10 +34,10 @@ const (
 	silentKind     = "feed-silent"
 )
 
-// watch adds the watcher.
+// watch adds the watcher. By a clock that is ahead every feed would be silent, and stay so until that time has come.
 func (h *Hub) watch(svc *service.Service) {
-	w := &watcher{store: h.store, feeds: feedsByKey(h.door.feeds), now: svc.Now, judges: svc.Now().Add(silenceGrace), log: svc.Log}
-	svc.Loop("feed silence", w.Step, silencePoll, nil)
+	w := &watcher{store: h.store, feeds: feedsByKey(h.door.feeds), judges: svc.Now().Add(silenceGrace), log: svc.Log}
+	svc.LoopByClock("feed silence", w.Step, silencePoll)
 }
 
 // feedState is a row of feed_silence.
@@ -51,8 +50,7 @@ type feedState struct {
 }
 
 // Step learns from the messages that have come since the last step, and judges.
-func (w *watcher) Step(ctx context.Context) (bool, error) {
-	now := w.now()
+func (w *watcher) Step(ctx context.Context, now time.Time) (bool, error) {
 	var told []func() // log lines of what is committed
 	more := false
 	err := w.store.db.InTx(ctx, "silence", func(tx pgx.Tx) error {

@@ -3,6 +3,8 @@ package dischargehub
 import (
 	"bytes"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 	"github.com/homeward-care/homeward/services/kit/pg"
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // watched is a watcher whose clock and messages are the test's.
@@ -30,7 +33,7 @@ func newWatched(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	w := &watched{t: t, db: kittest.Open(t, kittest.Database(t, migrations.FS)), clock: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)}
-	w.watcher = &watcher{store: &store{db: w.db}, feeds: feedsByKey(feeds), now: func() time.Time { return w.clock }, log: slog.New(slog.NewTextHandler(&w.log, nil))}
+	w.watcher = &watcher{store: &store{db: w.db}, feeds: feedsByKey(feeds), log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	return w
 }
 
@@ -51,7 +54,7 @@ func (w *watched) steps() {
 	w.t.Helper()
 	for more := true; more; {
 		var err error
-		if more, err = w.Step(w.t.Context()); err != nil {
+		if more, err = w.Step(w.t.Context(), w.clock); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -158,5 +161,22 @@ func TestAMessageWhoseTransactionCommitsLateIsHeard(t *testing.T) {
 	w.clock = w.clock.Add(20 * time.Minute)
 	if got := w.open(); got != "" {
 		t.Errorf("alarm about a feed that sent twenty minutes ago: %s", got)
+	}
+}
+
+func TestNoFeedIsSilentByAClockThatIsAhead(t *testing.T) {
+	w := newWatched(t)
+	w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
+	w.steps()
+	svc := &service.Service{Now: func() time.Time { return w.clock }, Elapsed: func() time.Duration { return 0 }, Log: w.watcher.log}
+	hub := &Hub{door: &mllpDoor{feeds: slices.Collect(maps.Values(w.feeds))}, store: w.store}
+	hub.watch(svc)
+	w.clock = w.clock.Add(24 * time.Hour)
+	if _, err := svc.Workers[0].Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var open int
+	if err := w.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM exception`).Scan(&open); err != nil || open != 0 {
+		t.Errorf("%d exceptions, %v", open, err)
 	}
 }

@@ -160,8 +160,8 @@ const begun = "begun; what came of it is not known"
 // nextPosts finds those whose next try is within a span of time. A client's feeds may be other ones than when a Task became due to it: one of a
 // provider that is not among theirs is not the client's to see.
 const nextPosts = `
-	SELECT d.task_id FROM webhook_due d JOIN fhir_task t USING (task_id) WHERE d.client = $1 AND d.next_at %s AND t.provider = ANY($7)
-	ORDER BY d.next_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED`
+	SELECT task_id FROM webhook_due d WHERE client = $1 AND next_at %s AND (SELECT provider FROM fhir_task t WHERE t.task_id = d.task_id) = ANY($7)
+	ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED`
 
 // claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
 // anything is was put off by a clock that was ahead: it is due.

@@ -1,6 +1,7 @@
 package dischargehub
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -72,16 +73,25 @@ func TestAHandoverReadsNothingOfOthers(t *testing.T) {
 	handovers := func(round int) int {
 		before := blocks()
 		for n := range batch {
-			h.insert(adt("A03", fmt.Sprintf("M%d", n), fmt.Sprintf("V%d-%d", round, n), day(1, 9)).SetRaw("PID-3", fmt.Sprintf("%d^^^RAJ^PI", 1000*round+n)).Bytes())
+			number := fmt.Sprintf("%d^^^RAJ^PI", 1000*round+n)
+			h.insert(adt("A03", fmt.Sprintf("M%d", n), fmt.Sprintf("V%d-%d", round, n), day(1, 9)).SetRaw("PID-3", number).Bytes())
+			h.insert(adt("A31", fmt.Sprintf("P%d", n), "", day(2, 9)).SetRaw("PID-3", number).Bytes())
 		}
-		if _, err := h.in.Step(t.Context()); err != nil {
-			t.Fatal(err)
+		for _, step := range []func(context.Context) (bool, error){h.in.Step, h.in.TellSpells} {
+			if _, err := step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return blocks() - before
 	}
 	first := handovers(1)
-	if _, err := db.Pool.Exec(t.Context(), `INSERT INTO fact (inbound_id, spell_id, fact) SELECT -n, gen_random_uuid(), '{}' FROM generate_series(1, 20000) n`); err != nil {
-		t.Fatal(err)
+	for _, others := range []string{
+		`INSERT INTO fact (inbound_id, spell_id, fact) SELECT -n, gen_random_uuid(), '{}' FROM generate_series(1, 20000) n`,
+		`INSERT INTO stay (key, spell_id) SELECT gen_random_uuid(), gen_random_uuid() FROM generate_series(1, 100000) n`,
+	} {
+		if _, err := db.Pool.Exec(t.Context(), others); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if last := handovers(2); last > 2*first {
 		t.Errorf("%d blocks read for the first %d handovers, %d for as many with thousands stored", first, batch, last)

@@ -424,3 +424,21 @@ func TestAWeekOfTrafficInAnyOrderHasTheSameOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// A message may show of two spells at once that they are about a stay which another one has: each is an exception.
+func TestOneMessageTellsOfEverySpellThatIsAStayOfAnother(t *testing.T) {
+	t.Parallel()
+	visits := []string{"V1", "V2", "V3"}
+	slices.SortFunc(visits, func(a, b string) int { return strings.Compare(spellOfVisit(a), spellOfVisit(b)) })
+	h := newStepped(t,
+		of("A01", "M1", "1007", visits[2], day(1, 9)),
+		of("A01", "M2", "1007", visits[1], day(1, 9)),
+		of("A01", "M3", "1008", visits[0], day(1, 9)),
+		merged("M4", "1007", "1008", day(2, 9)))
+	if _, err := h.in.TellSpells(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.open(discharge.TwoKeysOneStay); n != 2 {
+		t.Errorf("%d spells are told to be of a stay of the first, two are", n)
+	}
+}

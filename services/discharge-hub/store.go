@@ -323,7 +323,7 @@ func openExceptions(ctx context.Context, tx pgx.Tx, now time.Time, list []newExc
 		SELECT kind, inbound_id, spell_id, detail, $6, $7
 		FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::boolean[], $5::text[]) AS u (kind, inbound_id, spell_id, once, detail)
 		WHERE NOT (once AND EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = u.spell_id AND e.kind = u.kind AND e.closed_at IS NULL))
-		ON CONFLICT (inbound_id, kind) DO NOTHING`, kinds, inbounds, spells, once, details, hubOwner, now)
+		ON CONFLICT (inbound_id, kind, coalesce(spell_id, '00000000-0000-0000-0000-000000000000')) DO NOTHING`, kinds, inbounds, spells, once, details, hubOwner, now)
 	if err != nil {
 		return fmt.Errorf("open exceptions: %w", err)
 	}

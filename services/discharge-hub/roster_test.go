@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
+	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 )
 
@@ -109,4 +111,46 @@ func TestAClientThatIsAddedIsToldOfWhatWasBefore(t *testing.T) {
 		_, bodies := receiver.got()
 		return strings.Contains(strings.Join(bodies, ""), `"value":"V1"`)
 	})
+}
+
+// TestWhatIsDueToAClientOfBeforeIsPostedToNobody takes a provider away from a client while its Task waits to be posted to it.
+func TestWhatIsDueToAClientOfBeforeIsPostedToNobody(t *testing.T) {
+	t.Parallel()
+	db := kittest.Open(t, kittest.Database(t, migrations.FS))
+	h := &hub{db: db}
+	if _, err := db.Pool.Exec(t.Context(), `
+		WITH stay AS (
+			INSERT INTO spell (id, reference, received_at) SELECT gen_random_uuid(), provider, $1 FROM unnest(ARRAY['RAJ', 'RF4']) provider RETURNING *
+		), told AS (
+			INSERT INTO fhir_task SELECT gen_random_uuid(), id, reference, reference, '', $1, 1, $1, '', '', '{}' FROM stay RETURNING *
+		), open AS (
+			INSERT INTO exception (kind, owner, opened_at, spell_id, detail) SELECT 'webhook-undelivered', 'ops', $1, spell_id, '' FROM told
+		)
+		INSERT INTO webhook_due (client, task_id, version, since, next_at) SELECT client, task_id, 1, $1, $1 FROM told, unnest(ARRAY['a', 'b', 'gone']) client`, day(1, 9)); err != nil {
+		t.Fatal(err)
+	}
+	a := client{ID: "a", Feeds: []discharge.Feed{{Provider: "RAJ"}}, Webhook: &webhook{}}
+	now := func() time.Time { return day(1, 10) }
+	p := &poster{client: a, atATime: postBatch, store: &store{db: db}, now: now}
+	due, err := p.claim(t.Context())
+	if err != nil || len(due) != 1 || h.count(t, `SELECT count(*) FROM fhir_task WHERE provider = 'RAJ' AND task_id = $1`, due[0].task.id) != 1 {
+		t.Errorf("posted are %+v, %v", due, err)
+	}
+
+	clients := &roster{}
+	clients.current.Store(newClientele(map[string]client{"a": a}))
+	w := &taskWalker{store: &store{db: db, teller: &teller{clients}}, clients: clients, now: now}
+	if _, err := w.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{
+		`SELECT count(*) FROM webhook_due`: 1,
+		`SELECT count(*) FROM webhook_due JOIN fhir_task USING (task_id) WHERE client = 'a' AND provider = 'RAJ'`:       1,
+		`SELECT count(*) FROM exception e JOIN fhir_task USING (spell_id) WHERE provider = 'RF4' AND closed_at IS NULL`: 0,
+		`SELECT count(*) FROM exception e JOIN fhir_task USING (spell_id) WHERE provider = 'RAJ' AND closed_at IS NULL`: 1,
+	} {
+		if n := h.count(t, query); n != want {
+			t.Errorf("%d, not %d: %s", n, want, query)
+		}
+	}
 }

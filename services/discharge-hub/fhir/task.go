@@ -93,7 +93,7 @@ func (h Handover) State() State {
 	switch {
 	case p.Outcome == "in-hospital" && p.DischargeNumber > 0:
 		s = State{"on-hold", Delivered, "discharge-cancelled"}
-	case p.Outcome == "in-hospital":
+	case p.Outcome != "pick-up-due": // whatever was reached before
 	case p.VisitOn != "":
 		s = State{"in-progress", VisitBooked, ""}
 	case !p.FirstContactAt.IsZero() || !p.PickedUpAt.IsZero():

@@ -38,6 +38,7 @@ func TestStateOfAHandover(t *testing.T) {
 		"discharge cancelled":      {due(func(p *Pickup) { p.Outcome = "in-hospital" }), State{"on-hold", Delivered, "discharge-cancelled"}},
 		"elsewhere":                {due(func(p *Pickup) { p.Outcome = "in-another-hospital" }), State{"on-hold", InAnotherHospital, ""}},
 		"not due":                  {due(func(p *Pickup) { p.Outcome, p.Reason = "not-due", "died" }), State{"rejected", NoPickUpDue, "died"}},
+		"died, newer unconfirmed":  {Handover{Pickup: &Pickup{Outcome: "not-due", Reason: "died", TakenAt: at, VisitOn: "2026-09-10"}}, State{"requested", Received, ""}},
 		"no such stay, whatever":   {Handover{Voided: true, Delivered: true, Pickup: &Pickup{Outcome: "not-due"}}, State{"cancelled", Cancelled, ""}},
 		"taken, newer unconfirmed": {Handover{Pickup: &Pickup{Outcome: "pick-up-due", TakenAt: at}}, State{"accepted", Taken, ""}},
 	} {

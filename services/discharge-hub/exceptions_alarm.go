@@ -17,7 +17,6 @@ import (
 // exceptionAlarm raises the alarms of exceptions that nobody deals with: each step of each exception once, one line for all of a kind and step.
 type exceptionAlarm struct {
 	store *store
-	now   func() time.Time
 	log   *slog.Logger
 }
 
@@ -42,8 +41,7 @@ type late struct {
 
 // Step works out when new exceptions raise their alarms, and raises those that have come. What it logs it has stored: after a crash
 // between the two an alarm can be missing, and the list shows it all the same.
-func (a *exceptionAlarm) Step(ctx context.Context) (bool, error) {
-	now := a.now()
+func (a *exceptionAlarm) Step(ctx context.Context, now time.Time) (bool, error) {
 	raised := map[late][]waiting{}
 	more := false
 	err := a.store.db.InTx(ctx, "exception.alarm", func(tx pgx.Tx) error {

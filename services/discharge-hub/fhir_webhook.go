@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -202,6 +203,10 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	now := p.now()
 	text := ""
 	if cause != nil {
+		var failed *url.Error
+		if errors.As(cause, &failed) {
+			cause = failed.Err // the URL may hold a secret, and whoever asks knows it
+		}
 		text = inbox.Storable(cause.Error())
 		if one.attempts%10 == 1 {
 			p.log.WarnContext(ctx, "webhook not taken, will retry", "client", p.client.ID,

@@ -149,8 +149,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
 	svc.Loop("chase undelivered", chaser.Step, undeliveredPoll, nil)
 
-	alarms := &exceptionAlarm{store: st, now: svc.Now, log: svc.Log}
-	svc.Loop("alarm exceptions", alarms.Step, exceptionAlarmPoll, nil)
+	svc.LoopByClock("alarm exceptions", (&exceptionAlarm{store: st, log: svc.Log}).Step, exceptionAlarmPoll)
 	svc.LoopByClock("retention", cfg.retention(st).Step, retentionPoll)
 
 	pickup, err := svc.Dial(cfg.PickupAddr)

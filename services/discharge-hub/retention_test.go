@@ -93,3 +93,20 @@ func TestAttemptsToAnswerAWardAreKeptUntilNinetyDaysAfterItAccepted(t *testing.T
 		}
 	}
 }
+
+func TestAnAttemptKeepsNoSecretOfTheWebhooksURL(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"http://` + kittest.FreeAddr(t) + `/?token=hidden","secret_file":"` + secret + `"}`})
+	h, e := startHub(t, open), engines["mse-epr"]
+	e.signIn(t)
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	kittest.Eventually(t, "an attempt fails", func() bool {
+		return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE error LIKE '%refused%'`) > 0
+	})
+	if n := h.count(t, `SELECT count(*) FROM webhook_attempt WHERE error LIKE '%hidden%'`); n > 0 {
+		t.Errorf("%d attempts tell the secret", n)
+	}
+}

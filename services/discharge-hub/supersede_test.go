@@ -172,12 +172,12 @@ func TestExceptionsRaiseEachAlarmOnce(t *testing.T) {
 	t.Parallel()
 	h := newStepped(t, faulty(), adt("A03", "T1", "V7", day(2, 15)).Set("MSH-11", "T"))
 	now := restoredAt // Thursday 10 September 2026, 10:00 in London
-	a := &exceptionAlarm{store: h.store, now: func() time.Time { return now }, log: slog.New(slog.NewTextHandler(&h.log, nil))}
+	a := &exceptionAlarm{store: h.store, log: slog.New(slog.NewTextHandler(&h.log, nil))}
 	at := func(after time.Duration) string {
 		h.log.Reset()
 		now = restoredAt.Add(after)
 		for range 2 {
-			if _, err := a.Step(t.Context()); err != nil {
+			if _, err := a.Step(t.Context(), now); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -238,7 +238,11 @@ func (r *reader) tellOneNHSNumber(numbers []Told[string]) {
 	for _, number := range numbers {
 		known := r.fact.NHSNumber
 		r.fact.tellNHSNumber(number)
-		if known.HasValue() && r.fact.NHSNumber != known {
+		switch {
+		case !known.HasValue():
+		case !r.fact.NHSNumber.HasValue(): // an empty one beside it
+			r.fact.NHSNumber = known
+		case r.fact.NHSNumber != known:
 			r.fact.NHSNumber = before
 			r.problem(NHSNumbersDiffer, "PID-3", "two different NHS numbers, and neither has expired",
 				"Find out with the ward which is the person's, and ask the sender for that one alone; the message is used without either")

@@ -205,6 +205,7 @@ func TestContent(t *testing.T) {
 			want: func(f *Fact) { f.NHSNumber = Tell("9990000034") }},
 		"NHS number fails the check": {fields: fields{"PID-3", "9990000027^^^NHS^NH~1234567^^^RAJ^PI"},
 			want: func(f *Fact) { f.NHSNumber, f.Flags = Told[string]{}, []string{FlagNHSNumberInvalid} }},
+		"an NHS number and an empty one": {fields: fields{"PID-3", `9990000026^^^NHS^NH~1234567^^^RAJ^PI~""^^^NHS^NH`}, want: func(*Fact) {}},
 		"two NHS numbers": {fields: fields{"PID-3", "9990000026^^^NHS^NH~1234567^^^RAJ^PI~9990000034^^^NHS^NH"}, problems: []string{NHSNumbersDiffer},
 			want: func(f *Fact) { f.NHSNumber = Told[string]{} }},
 		"two NHS numbers, one of which expires later": {fields: fields{"PID-3", "9990000026^^^NHS^NH~1234567^^^RAJ^PI~9990000034^^^NHS^NH^^^20260902"},

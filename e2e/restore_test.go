@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -161,7 +162,7 @@ func (p *platform) backUp(t *testing.T, name string) {
 	}
 }
 
-// restore puts the database of a service back to its backup, declares that and starts the service.
+// restore puts the database of a service back to its backup, declares that, starts the service and waits until it has taken over.
 func (p *platform) restore(t *testing.T, name, says string) {
 	t.Helper()
 	db := serviceNamed(t, name).Database
@@ -175,6 +176,13 @@ func (p *platform) restore(t *testing.T, name, says string) {
 	if err := p.Part(name).Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, name+" has taken over", func() error {
+		due, err := query(t.Context(), p, name, pgx.RowTo[int], `SELECT count(*) FROM restore WHERE taken_over_at IS NULL`)
+		if err == nil && due[0] > 0 {
+			err = errors.New("the take-over is due")
+		}
+		return err
+	})
 }
 
 // command runs a command of a service's program as the operator does.

@@ -214,6 +214,12 @@ func TestMergeJoinsTwoNumbersOfOneSpellAndItsRevocationPartsThem(t *testing.T) {
 	if n := open(discharge.VisitNumberReused); n != 0 {
 		t.Errorf("%d exceptions are open though the numbers are one person's", n)
 	}
+	machine := dischargev1.NewDischargeHubServiceClient(kittest.Dial(t, h.cfg.GRPCAddr, h.issuer,
+		authn.Principal{Subject: "client:mse", Roles: []authn.Role{authn.Integration}, Feeds: []string{"hub-staff"}}))
+	if _, err := machine.RecordEvent(t.Context(), &dischargev1.RecordEventRequest{Feed: "hub-staff", MessageId: "R", RecordedAt: timestamp(day(4, 9)),
+		Kind: dischargev1.EventKind_EVENT_KIND_REVOKE_MERGE, PatientNumber: "1111", PriorPatientNumber: "2222"}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a machine took a merge back: %v", err)
+	}
 	if s := h.spell(t, spellOfVisit("V1")); s.GetStatus() != dischargev1.SpellStatus_SPELL_STATUS_DISCHARGED {
 		t.Errorf("the discharge under the other number is not the person's: %v", s)
 	}

@@ -53,6 +53,9 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 	}
 	spell, kind := spellOf(feed, req), kinds[req.GetKind()]
 	if kind == discharge.KindRevokeMerge {
+		if !who.Has(authn.HubStaff) {
+			return nil, fault.New(fault.Forbidden, "kind: only staff of the hub take a merge back, for nobody else sees whose spells it parts")
+		}
 		if err := s.store.checkRevocation(ctx, feed.Provider, strings.TrimSpace(req.GetPatientNumber()), strings.TrimSpace(req.GetPriorPatientNumber())); err != nil {
 			return nil, err
 		}

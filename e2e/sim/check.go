@@ -142,8 +142,8 @@ func (w *world) nothingElse(spells map[string]bool) {
 	w.none("holds that did not end in time", fmt.Sprintf(`SELECT count(*) FROM reablement_capacity.need WHERE status = 'held' AND held_until < '%s'`,
 		w.now().Add(-healStep).Format(time.RFC3339Nano)))
 	w.none("needs that hold no slot", fmt.Sprintf(`SELECT count(*) FROM reablement_capacity.need n
-		WHERE n.status IN ('held', 'accepted', 'started') AND (n.status <> 'held' OR n.held_until > '%s') AND NOT EXISTS (SELECT 1 FROM reablement_capacity.slot s WHERE s.spell_id = n.spell_id)
-		AND (n.planned_end_on IS NULL OR n.planned_end_on >= '%s')`, w.now().Format(time.RFC3339Nano), w.now().Format(time.DateOnly)))
+		WHERE n.status IN ('held', 'accepted', 'started') AND (n.status <> 'held' OR n.held_until > '%[1]s') AND NOT EXISTS (SELECT 1 FROM reablement_capacity.slot s WHERE s.spell_id = n.spell_id)
+		AND (n.planned_end_on IS NULL OR n.planned_end_on >= ('%[1]s'::timestamptz AT TIME ZONE 'Europe/London')::date)`, w.now().Format(time.RFC3339Nano)))
 }
 
 // none fails when a query counts anything.

@@ -22,7 +22,7 @@ func (m storedMessage) shown() ([]byte, error) {
 	case formatFHIR:
 		var r fhir.Request
 		if err := json.Unmarshal(m.Body, &r); err != nil {
-			return m.Body, nil // it was rejected, and is kept as it came
+			return nil, fmt.Errorf("read message %d: %w", m.ID, err)
 		}
 		text = r.Resource
 	case formatRecordEvent:

@@ -275,11 +275,19 @@ func startPosting(t *testing.T, receiver *taskReceiver) (*hub, *engine) {
 	t.Helper()
 	server := httptest.NewServer(receiver)
 	t.Cleanup(server.Close)
+	return startPostingTo(t, server.URL+"/tasks")
+}
+
+var webhookSecret = strings.Repeat("s", 40)
+
+// startPostingTo starts a hub with a client whose Tasks are posted to a URL.
+func startPostingTo(t *testing.T, url string) (*hub, *engine) {
+	t.Helper()
 	secretFile := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+	if err := os.WriteFile(secretFile, []byte(webhookSecret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `","secret_file":"` + secretFile + `"}`})
+	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + url + `","secret_file":"` + secretFile + `"}`})
 	h := startHub(t, open)
 	e := engines["mse-epr"]
 	e.signIn(t)
@@ -288,17 +296,7 @@ func startPosting(t *testing.T, receiver *taskReceiver) (*hub, *engine) {
 
 func TestTasksArePostedUntilTheyAreTaken(t *testing.T) {
 	receiver := &taskReceiver{status: 500}
-	server := httptest.NewServer(receiver)
-	t.Cleanup(server.Close)
-	secret := strings.Repeat("s", 40)
-	secretFile := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `/tasks","secret_file":"` + secretFile + `"}`})
-	h := startHub(t, open)
-	e := engines["mse-epr"]
-	e.signIn(t)
+	h, e := startPosting(t, receiver)
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	task := fhir.TaskID(spellID("V1"))
 	kittest.Eventually(t, "two attempts fail", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 500`) >= 2 })
@@ -316,7 +314,7 @@ func TestTasksArePostedUntilTheyAreTaken(t *testing.T) {
 		t.Error("attempts at one version differ")
 	}
 	at, v1, _ := strings.Cut(strings.TrimPrefix(last.Header.Get("Homeward-Signature"), "t="), ",v1=")
-	mac := hmac.New(sha256.New, []byte(secret))
+	mac := hmac.New(sha256.New, []byte(webhookSecret))
 	mac.Write([]byte(at + "." + bodies[len(bodies)-1]))
 	if v1 != hex.EncodeToString(mac.Sum(nil)) {
 		t.Errorf("signature %q", last.Header.Get("Homeward-Signature"))

@@ -82,10 +82,10 @@ func (h *Hub) PostTasks(svc *service.Service) {
 
 // StepPosts is PostTasks where every worker is stepped: to the clients that there are, so many of a client's Tasks at a time.
 func (h *Hub) StepPosts(svc *service.Service, by *http.Client, atATime int) {
-	p := h.posting(svc, by, atATime)
-	for _, id := range h.clients.get().ids() {
-		if wake, posted := h.clients.get().due[id]; posted {
-			loop := p.loop(id, wake)
+	p, all := h.posting(svc, by, atATime), h.clients.get()
+	for _, id := range all.ids() {
+		if wake, posted := all.due[id]; posted {
+			loop := p.loop(all.clients[id], wake)
 			svc.Loop(loop.Name, loop.Step, loop.Poll, wake)
 		}
 	}
@@ -96,10 +96,10 @@ func (h *Hub) posting(svc *service.Service, by *http.Client, atATime int) postin
 }
 
 // loop posts to one client.
-func (p posting) loop(id string, wake run.Wake) run.Loop {
+func (p posting) loop(c client, wake run.Wake) run.Loop {
 	one := p.each
-	one.client = p.clients.get().clients[id]
-	return run.Loop{Name: "webhook of " + id, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
+	one.client = c
+	return run.Loop{Name: "webhook of " + c.ID, Step: one.Step, Poll: postPoll, Wake: wake, Log: one.log}
 }
 
 // Run posts until ctx ends.
@@ -109,7 +109,7 @@ func (p posting) Run(ctx context.Context) error {
 		all := p.clients.get()
 		var posters sync.WaitGroup
 		for id, wake := range all.due {
-			loop := p.loop(id, wake)
+			loop := p.loop(all.clients[id], wake)
 			posters.Go(func() { _ = loop.Run(round) })
 		}
 		select {

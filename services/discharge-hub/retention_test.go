@@ -2,10 +2,6 @@ package dischargehub
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,16 +41,7 @@ func TestARequestIDIsRememberedForThirtyDays(t *testing.T) {
 
 func TestAttemptsAreKeptUntilNinetyDaysAfterTheTaskWasTaken(t *testing.T) {
 	receiver := &taskReceiver{status: http.StatusInternalServerError}
-	server := httptest.NewServer(receiver)
-	t.Cleanup(server.Close)
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"` + server.URL + `","secret_file":"` + secret + `"}`})
-	h := startHub(t, open)
-	e := engines["mse-epr"]
-	e.signIn(t)
+	h, e := startPosting(t, receiver)
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	attempts := func() int { return h.count(t, `SELECT count(*) FROM webhook_attempt`) }
 	kittest.Eventually(t, "an attempt fails", func() bool { return attempts() > 0 })
@@ -95,13 +82,7 @@ func TestAttemptsToAnswerAWardAreKeptUntilNinetyDaysAfterItAccepted(t *testing.T
 }
 
 func TestAnAttemptKeepsNoSecretOfTheWebhooksURL(t *testing.T) {
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"],"webhook":{"url":"http://` + kittest.FreeAddr(t) + `/?token=hidden","secret_file":"` + secret + `"}`})
-	h, e := startHub(t, open), engines["mse-epr"]
-	e.signIn(t)
+	h, e := startPostingTo(t, "http://"+kittest.FreeAddr(t)+"/?token=hidden")
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "an attempt fails", func() bool {
 		return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE error LIKE '%refused%'`) > 0

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +92,8 @@ func refuse(status int, code fhir.Code, format string, args ...any) *refusal {
 var restCodes = map[int]string{
 	http.StatusBadRequest: "REC_BAD_REQUEST", http.StatusUnauthorized: "REC_UNAUTHORIZED", http.StatusForbidden: "REC_FORBIDDEN",
 	http.StatusNotFound: "REC_NOT_FOUND", http.StatusMethodNotAllowed: "REC_METHOD_NOT_ALLOWED", http.StatusConflict: "REC_CONFLICT",
-	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusServiceUnavailable: "REC_UNAVAILABLE",
+	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusTooManyRequests: "REC_TOO_MANY_REQUESTS",
+	http.StatusServiceUnavailable: "REC_UNAVAILABLE",
 }
 
 const (
@@ -270,7 +269,7 @@ func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer fhirRepl
 			h.Set("WWW-Authenticate", `Bearer realm="homeward"`)
 		}
 		if refused.after > 0 {
-			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(refused.after.Seconds()))))
+			h.Set("Retry-After", retryAfter(refused.after))
 		}
 		answer = fhirReply{status: refused.status, body: fhir.Outcome(refused.issues...)}
 	}

@@ -332,7 +332,7 @@ func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
 	if err != nil {
 		return fhirReply{}, noTask()
 	}
-	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), ids: [][]uuid.UUID{{id}}, count: 1})
+	tasks, err := d.store.fhirTasks(c.ctx, theTask(c, id))
 	if err != nil {
 		return fhirReply{}, err
 	}

@@ -22,6 +22,8 @@ func routes() []route {
 			route{method: http.MethodPut, path: "/" + typ, resource: typ, interaction: "update", handle: updateByIdentifier},
 			route{method: http.MethodPut, path: "/" + typ + "/{id}", resource: typ, interaction: "update", handle: updateResource},
 			route{method: http.MethodGet, path: "/" + typ + "/{id}", resource: typ, interaction: "read", handle: readResource},
+			route{method: http.MethodGet, path: "/" + typ, resource: typ, interaction: "search-type", handle: searchResources},
+			route{method: http.MethodPost, path: "/" + typ + "/_search", resource: typ, interaction: "search-type", handle: searchResources},
 		)
 	}
 	return append(list,
@@ -59,6 +61,6 @@ func (h *Hub) openFHIR(svc *service.Service, cfg Config) (*fhirListener, error) 
 		return nil, err
 	}
 	h.fhir.base = public + fhirPath
-	h.fhir.tokens = &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, now: svc.Now}
+	h.fhir.tokens = &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, rates: h.fhir.rates, now: svc.Now}
 	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.fhir.handler(), svc.Log)
 }

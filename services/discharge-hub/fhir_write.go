@@ -63,7 +63,7 @@ func updateByIdentifier(d *fhirDoor, c *call) (fhirReply, error) {
 
 // writeOne stores one resource of the type in the address; condition, if any, says by which identifier it is found.
 func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
-	typ := strings.Split(strings.TrimPrefix(w.http.URL.Path, fhirPath+"/"), "/")[0]
+	typ := typeAt(w.http)
 	var err error
 	if w.feed, err = d.feedOf(w.call); err != nil {
 		return fhirReply{}, d.kept(w, err)

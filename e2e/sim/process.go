@@ -117,7 +117,7 @@ func (p *process) wire(s settings) (err error) {
 			return err
 		}
 		p.hub.StepPosts(p.svc, &http.Client{Transport: post{p.node.world.engine, p}}, 1)
-		err = p.hub.AnswerWards(p.svc, p.line)
+		p.hub.StepAnswers(p.svc, p.line)
 	case "community-pickup":
 		err = communitypickup.Wire(p.svc, communitypickup.Config{
 			HubAddr: "discharge-hub", AssessmentAddr: "light-touch-assessment", ReablementAddr: "reablement-capacity",

@@ -32,8 +32,8 @@ type telling struct {
 	traceparent   string
 }
 
-// answering returns the keys of the feeds whose hospitals are answered.
-func answering(feeds map[string]discharge.Feed) []string {
+// answeredOf returns the keys of the feeds whose hospitals are answered.
+func answeredOf(feeds map[string]discharge.Feed) []string {
 	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(feeds)) {
 		if feeds[key].Answers != nil {
@@ -41,6 +41,14 @@ func answering(feeds map[string]discharge.Feed) []string {
 		}
 	}
 	return keys
+}
+
+// answeredFeeds are the feeds whose hospitals are answered.
+func (s *store) answeredFeeds() []string {
+	if s.answered == nil {
+		return nil
+	}
+	return s.answered()
 }
 
 func versionKey(epoch int32, version int64) string {

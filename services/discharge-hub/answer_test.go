@@ -150,7 +150,7 @@ func (h *hub) confirm(t *testing.T, controlID string, version int64, change func
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &store{db: h.db, answered: answering(feedsByKey(feeds))}
+	st := &store{db: h.db, answered: func() []string { return answeredOf(feedsByKey(feeds)) }}
 	e := event.Event{Type: taskType, ID: uuid.NewSHA1(spell, nil), Key: spell, Epoch: 1, Version: version, Data: data}
 	if err := h.db.InTx(t.Context(), "inbox", func(tx pgx.Tx) error {
 		return st.applyTasks(t.Context(), tx, time.Now().UTC(), []event.Event{e})

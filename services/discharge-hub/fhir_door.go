@@ -32,7 +32,7 @@ import (
 // fhirDoor answers FHIR R4 over HTTP, and gives tokens to the machines that use it.
 type fhirDoor struct {
 	base     string // of all FHIR addresses, such as https://homeward.example/fhir
-	feeds    map[string]discharge.Feed
+	feeds    func() map[string]discharge.Feed
 	verifier *authn.Verifier
 	tokens   http.Handler
 	store    *store
@@ -197,8 +197,9 @@ func (d *fhirDoor) signIn(c *call) error {
 		return refuse(http.StatusUnauthorized, "login", "%v", err)
 	}
 	c.client = strings.TrimPrefix(p.Subject, "client:")
+	feeds := d.feeds()
 	for _, key := range p.Feeds {
-		if f, ok := d.feeds[key]; ok && f.Door == discharge.DoorFHIR {
+		if f, ok := feeds[key]; ok && f.Door == discharge.DoorFHIR {
 			c.feeds = append(c.feeds, f)
 		}
 	}

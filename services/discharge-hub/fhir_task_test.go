@@ -124,7 +124,7 @@ func TestATaskOfAStayThatCameByHL7IsToldToo(t *testing.T) {
 // aClientOf is a roster of one client, which sends for a provider.
 func aClientOf(provider string) *roster {
 	r := &roster{}
-	r.current.Store(newClientele(map[string]client{"a": {ID: "a", Feeds: []discharge.Feed{{Provider: provider}}}}))
+	r.current.Store(newClientele(nil, map[string]client{"a": {ID: "a", Feeds: []discharge.Feed{{Provider: provider}}}}))
 	return r
 }
 

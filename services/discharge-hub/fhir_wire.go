@@ -36,12 +36,11 @@ func routes() []route {
 
 // tellBack keeps the Tasks of the clients' providers.
 func tellBack(svc *service.Service, st *store, clients *roster) {
-	if clients.dir == "" {
+	if clients.clientsDir == "" {
 		return
 	}
 	st.teller = &teller{clients: clients}
 	svc.Loop("walk tasks", (&taskWalker{store: st, clients: clients, now: svc.Now}).Step, walkEvery, clients.walk)
-	svc.Loop("read clients", clients.Step, rosterPoll, nil)
 }
 
 // openFHIR opens the FHIR door to the network.

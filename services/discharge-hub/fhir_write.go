@@ -145,7 +145,7 @@ func (d *fhirDoor) feedOf(c *call) (discharge.Feed, error) {
 	feed, ok := feedBySystems(c.feeds, systems)
 	own := ok && (systems[feed.VisitSystem] || systems[feed.PatientSystem])
 	if !own {
-		for _, other := range d.feeds {
+		for _, other := range d.feeds() {
 			if other.Door == discharge.DoorFHIR && (systems[other.VisitSystem] || systems[other.PatientSystem]) {
 				return feed, refuse(http.StatusForbidden, "forbidden", "the identifiers are those of %s, for which you may not send", other.Provider)
 			}

@@ -19,7 +19,7 @@ import (
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after
 // the bytes are safe.
 type mllpDoor struct {
-	feeds   []discharge.Feed
+	feeds   func() []discharge.Feed
 	receive func(ctx context.Context, m inbound) error
 	now     func() time.Time
 	tracer  trace.Tracer
@@ -53,7 +53,7 @@ func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
 		semconv.NetworkProtocolName("mllp"),
 	))
 	defer span.End()
-	feed, known := discharge.Match(l.feeds, h.SendingApplication, h.SendingFacility)
+	feed, known := discharge.Match(l.feeds(), h.SendingApplication, h.SendingFacility)
 	m := inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known && feed.MaySend(from.certificate), Span: span}
 	if m.Accepted {
 		m.Feed = feed.Key // what is rejected is nobody's: the same bytes, sent rightly, are another message

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
@@ -82,15 +83,26 @@ func listenMLLP(cfg Config, hub *Hub) (*mllpListener, error) {
 		}
 		l.ports = append(l.ports, p)
 	}
-	for _, f := range hub.door.feeds {
-		if len(f.Certificates) > 0 && cfg.MLLPTLSAddr == "" {
-			return nil, fmt.Errorf("feed %s names certificates, and could send nothing without TLS: set MLLP_TLS_ADDR", f.Key)
-		}
+	if err := cfg.usable(hub.door.feeds()); err != nil {
+		return nil, err
 	}
 	if len(l.ports) == 0 {
 		return nil, errors.New("no door for HL7 messages: set MLLP_ADDR, MLLP_TLS_ADDR, or both")
 	}
 	return l, nil
+}
+
+// usable tells whether feeds can be used with the doors that there are, and with the hub's certificate.
+func (c Config) usable(feeds []discharge.Feed) error {
+	for _, f := range feeds {
+		if len(f.Certificates) > 0 && c.MLLPTLSAddr == "" {
+			return fmt.Errorf("feed %s names certificates, and could send nothing without TLS: set MLLP_TLS_ADDR", f.Key)
+		}
+		if f.Answers != nil && f.Answers.TLS && c.MLLPTLSCertFile == "" {
+			return fmt.Errorf("feed %s has its answers sent over TLS, for which the hub needs a certificate: set MLLP_TLS_CERT_FILE", f.Key)
+		}
+	}
+	return nil
 }
 
 // serve accepts connections until ctx ends, then lets each finish the message that it is storing.

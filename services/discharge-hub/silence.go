@@ -19,7 +19,7 @@ import (
 // silent for longer.
 type watcher struct {
 	store *store
-	feeds map[string]discharge.Feed
+	feeds func() map[string]discharge.Feed
 	// judges is the moment from which feeds are judged: after a start senders need some time to connect again.
 	judges time.Time
 	log    *slog.Logger
@@ -36,7 +36,7 @@ const (
 
 // watch adds the watcher. By a clock that is ahead every feed would be silent, and stay so until that time has come.
 func (h *Hub) watch(svc *service.Service) {
-	w := &watcher{store: h.store, feeds: feedsByKey(h.door.feeds), judges: svc.Now().Add(silenceGrace), log: svc.Log}
+	w := &watcher{store: h.store, feeds: h.clients.feeds, judges: svc.Now().Add(silenceGrace), log: svc.Log}
 	svc.LoopByClock("feed silence", w.Step, silencePoll)
 }
 
@@ -127,7 +127,7 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 	slices.SortFunc(messages, func(a, b message) int { return a.at.Compare(b.at) })
 	for _, m := range messages {
 		s := states[m.feed]
-		feed, known := w.feeds[m.feed]
+		feed, known := w.feeds()[m.feed]
 		switch {
 		case s == nil:
 			states[m.feed] = &feedState{last: m.at, changed: true, learned: discharge.Silences{}}
@@ -144,7 +144,7 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 
 // judge raises the alarm about a feed, or ends it, and returns the line to log.
 func (w *watcher) judge(ctx context.Context, tx pgx.Tx, now time.Time, key string, s *feedState) (func(), error) {
-	feed, known := w.feeds[key]
+	feed, known := w.feeds()[key]
 	if s.alarmedAt != nil {
 		if known && !s.last.After(*s.alarmedAt) {
 			return nil, nil

@@ -33,7 +33,8 @@ func newWatched(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	w := &watched{t: t, db: kittest.Open(t, kittest.Database(t, migrations.FS)), clock: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)}
-	w.watcher = &watcher{store: &store{db: w.db}, feeds: feedsByKey(feeds), log: slog.New(slog.NewTextHandler(&w.log, nil))}
+	byKey := feedsByKey(feeds)
+	w.watcher = &watcher{store: &store{db: w.db}, feeds: func() map[string]discharge.Feed { return byKey }, log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	return w
 }
 
@@ -96,7 +97,7 @@ func TestAFeedThatFallsSilentIsAlarmedOnceUntilItIsBack(t *testing.T) {
 	if w.open() == "" {
 		t.Error("a second silence raises no alarm")
 	}
-	w.feeds = map[string]discharge.Feed{}
+	w.feeds = func() map[string]discharge.Feed { return nil }
 	if got := w.open(); got != "" {
 		t.Errorf("a feed that is configured no more: %s", got)
 	}
@@ -127,9 +128,9 @@ func TestAFeedOfHandsAndOneThatNeverSentAreNotSilent(t *testing.T) {
 
 func TestAFeedsOwnLimitNeedsNoHistory(t *testing.T) {
 	w := newWatched(t)
-	feed := w.feeds["bhrut"]
+	feed := w.feeds()["bhrut"]
 	feed.Silence = &discharge.SilenceLimit{After: 10 * time.Minute}
-	w.feeds["bhrut"] = feed
+	w.feeds()["bhrut"] = feed
 	w.came("bhrut", time.Minute, 3*time.Minute)
 	w.clock = w.clock.Add(9 * time.Minute)
 	if got := w.open(); got != "" {
@@ -169,7 +170,8 @@ func TestNoFeedIsSilentByAClockThatIsAhead(t *testing.T) {
 	w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
 	w.steps()
 	svc := &service.Service{Now: func() time.Time { return w.clock }, Elapsed: func() time.Duration { return 0 }, Log: w.watcher.log}
-	hub := &Hub{door: &mllpDoor{feeds: slices.Collect(maps.Values(w.feeds))}, store: w.store}
+	hub := &Hub{clients: &roster{}, store: w.store}
+	hub.clients.current.Store(newClientele(slices.Collect(maps.Values(w.feeds())), nil))
 	hub.watch(svc)
 	w.clock = w.clock.Add(24 * time.Hour)
 	if _, err := svc.Workers[0].Step(t.Context()); err != nil {

@@ -182,3 +182,51 @@ func TestNoFeedIsSilentByAClockThatIsAhead(t *testing.T) {
 		t.Errorf("%d exceptions, %v", open, err)
 	}
 }
+
+// A feed sends by a clock that is a day ahead, which is set right, and then sends nothing more. It is called silent in time, whether the messages
+// were looked at by the wrong clock or by the right one.
+func TestAFeedThatSentWhileTheClockWasAheadIsCalledSilentInTime(t *testing.T) {
+	for name, looks := range map[string]bool{"looked at by the wrong clock": true, "looked at by the right one": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t)
+			w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
+			w.steps()
+			right := w.clock
+			w.clock = right.Add(24 * time.Hour)
+			w.came("mse-basildon", time.Minute, 5*time.Minute)
+			if looks {
+				w.steps()
+			}
+			w.clock = right.Add(5 * time.Minute)
+			if got := w.open(); got != "" {
+				t.Errorf("alarm about a feed that has just sent: %s", got)
+			}
+			w.clock = w.clock.Add(2 * time.Hour)
+			if w.open() == "" {
+				t.Error("no alarm after two hours")
+			}
+			w.came("mse-basildon", time.Minute, time.Minute)
+			if got := w.open(); got != "" {
+				t.Errorf("it is back, and the alarm stands: %s", got)
+			}
+		})
+	}
+}
+
+// An alarm by a clock that was ahead ends when the feed sends by the right one.
+func TestAnAlarmByAClockThatWasAheadEnds(t *testing.T) {
+	w := newWatched(t)
+	w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
+	w.steps()
+	right := w.clock
+	w.clock = right.Add(24 * time.Hour)
+	if w.open() == "" {
+		t.Fatal("no alarm")
+	}
+	w.clock = right
+	w.steps()
+	w.came("mse-basildon", time.Minute, time.Minute)
+	if got := w.open(); got != "" {
+		t.Errorf("the alarm stands: %s", got)
+	}
+}

@@ -304,8 +304,16 @@ func TestATryWhoseEndNobodySawIsRecorded(t *testing.T) {
 	if err := st.recordAttempt(t.Context(), again, later, attempt{code: hl7.Accept}); err != nil {
 		t.Fatal(err)
 	}
-	if got := results(); got != "begun, AA" {
+	if err := st.recordAttempt(t.Context(), begun, later, attempt{said: "the end of the first try, after all"}); err != nil {
+		t.Fatal(err)
+	}
+	h.forget(t, later.AddDate(0, 0, 89))
+	if got := results(); got != "none, AA" {
 		t.Errorf("the tries are recorded as %q", got)
+	}
+	h.forget(t, later.AddDate(0, 0, 91))
+	if got := results(); got != "" {
+		t.Errorf("ninety days after it was accepted there are still tries: %q", got)
 	}
 }
 

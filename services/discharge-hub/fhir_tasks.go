@@ -166,7 +166,8 @@ func (all *clientele) save(ctx context.Context, tx pgx.Tx, now time.Time, change
 	return nil
 }
 
-// drop takes back what is due to be posted to clients that are told of the Task's provider no more, and closes the exceptions of Tasks that are
+// drop takes back what is due to be posted to clients that are told of the Task's provider no more: their attempts are over, as if the Task had
+// been taken. It closes the exceptions of Tasks that are
 // due to nobody else.
 func (all *clientele) drop(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	var clients, told []string
@@ -180,6 +181,8 @@ func (all *clientele) drop(ctx context.Context, tx pgx.Tx, now time.Time) error 
 			DELETE FROM webhook_due d USING fhir_task t WHERE t.task_id = d.task_id AND NOT EXISTS (
 				SELECT FROM unnest($1::text[], $2::text[]) AS told (client, provider) WHERE told.client = d.client AND told.provider = t.provider)
 			RETURNING d.client, t.task_id, t.spell_id
+		), over AS (
+			UPDATE webhook_attempt a SET taken_at = $3 FROM dropped o WHERE a.task_id = o.task_id AND a.client = o.client AND a.taken_at IS NULL
 		)
 		UPDATE exception e SET closed_at = $3 FROM dropped o WHERE e.spell_id = o.spell_id AND e.kind = $4 AND e.closed_at IS NULL
 			AND NOT EXISTS (SELECT FROM webhook_due d WHERE d.task_id = o.task_id AND (d.client, d.task_id) NOT IN (SELECT client, task_id FROM dropped))`,

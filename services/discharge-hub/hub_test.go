@@ -442,6 +442,26 @@ func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
 			t.Errorf("a stay that was corrected away is still taken for the same: %v", e)
 		}
 	})
+	t.Run("corrected by the spell that is not at fault", func(t *testing.T) {
+		h := startHub(t)
+		first, second := "V1", "V2"
+		if spellID(first) > spellID(second) {
+			first, second = second, first
+		}
+		h.send(t, adt("A03", "M1", first, day(2, 14)).Set("PV1-45", "20261202140000").Bytes(), adt("A01", "M2", second, day(1, 9)).Bytes())
+		if e := h.exception(t, "two-keys-for-one-stay"); e.GetSpellId() != spellID(second) || e.GetClosedAt() != nil {
+			t.Fatalf("%v", e)
+		}
+		e := h.exception(t, "discharge-in-the-future")
+		if _, err := h.client.CorrectException(t.Context(), &dischargev1.CorrectExceptionRequest{Id: e.GetId(), Version: e.GetVersion(), Note: "another person's",
+			Message: adt("A03", "M1", first, day(2, 14)).SetRaw("PID-3", "7654321^^^RAJ^PI").Bytes()}); err != nil {
+			t.Fatal(err)
+		}
+		h.interpreted(t)
+		if e := h.exception(t, "two-keys-for-one-stay"); e.GetState() != dischargev1.ExceptionState_EXCEPTION_STATE_SETTLED {
+			t.Errorf("no other spell has the stay any more: %v", e)
+		}
+	})
 	t.Run("one stay", func(t *testing.T) {
 		h := startHub(t)
 		h.send(t, adt("A01", "M1", "V1", day(1, 9)).Bytes(), adt("A03", "M2", "V1", day(2, 9)).Bytes())

@@ -261,7 +261,7 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said,
 	var more []string
 	if len(left) > 0 { // with a fact that is left goes the stay that it told
 		more = append(more, discharge.TwoKeysOneStay)
-		shared, err = refoldStays(ctx, tx, spells, own, facts)
+		shared, err = refoldStays(ctx, tx, now, spells, own, facts)
 	} else {
 		shared, err = sharedStays(ctx, tx, staysOf(said, own, facts))
 	}

@@ -144,7 +144,7 @@ func (s *server) preview(ctx context.Context, changed discharge.Feed, since time
 	rows, err := s.store.db.Pool.Query(ctx, `
 			SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.body FROM inbound i
 			WHERE i.feed = $1 AND i.received_at >= $2 AND i.accepted AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.supersedes = i.id)
-			ORDER BY i.id LIMIT $3`, changed.Key, since, limit+1)
+			ORDER BY i.received_at, i.id LIMIT $3`, changed.Key, since, limit+1)
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
 	}

@@ -36,8 +36,7 @@ func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 		{"attempts to post Tasks", `DELETE FROM webhook_attempt WHERE id IN (
 			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, now.Add(-r.attempts)},
 		{"attempts to answer wards", `DELETE FROM answer_attempt WHERE (answer_id, at) IN (
-			SELECT t.answer_id, t.at FROM answer_attempt t JOIN answer a ON a.id = t.answer_id
-			WHERE t.at < $1 AND a.accepted_at < $1 ORDER BY t.at LIMIT $2)`, now.Add(-r.attempts)},
+			SELECT answer_id, at FROM answer_attempt WHERE accepted_at < $1 ORDER BY accepted_at LIMIT $2)`, now.Add(-r.attempts)},
 	} {
 		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.before, retentionBatch)
 		if err != nil {

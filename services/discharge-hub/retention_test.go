@@ -68,9 +68,9 @@ func TestAttemptsToAnswerAWardAreKeptUntilNinetyDaysAfterItAccepted(t *testing.T
 	if _, err := h.db.Pool.Exec(t.Context(), `
 		WITH told AS (
 			INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try, accepted_at)
-			SELECT 'mse-all', gen_random_uuid(), 'received', '1.1', $1, '', '', '', $1, $1, accepted FROM unnest(ARRAY[$1::timestamptz, NULL]) accepted RETURNING id
+			SELECT 'mse-all', gen_random_uuid(), 'received', '1.1', $1, '', '', '', $1, $1, accepted FROM unnest(ARRAY[$1::timestamptz, NULL]) accepted RETURNING id, accepted_at
 		)
-		INSERT INTO answer_attempt SELECT id, $1, 'AE', 'no room' FROM told`, day(1, 9)); err != nil {
+		INSERT INTO answer_attempt SELECT id, $1, 'AE', 'no room', accepted_at FROM told`, day(1, 9)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ days, left int }{{89, 2}, {91, 1}, {900, 1}} {

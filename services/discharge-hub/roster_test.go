@@ -238,8 +238,10 @@ func TestWhatIsDueToAClientOfBeforeIsPostedToNobody(t *testing.T) {
 			INSERT INTO fhir_task SELECT gen_random_uuid(), id, reference, reference, '', $1, 1, $1, '', '', '{}' FROM stay RETURNING *
 		), open AS (
 			INSERT INTO exception (kind, owner, opened_at, spell_id, detail) SELECT 'webhook-undelivered', 'ops', $1, spell_id, '' FROM told
+		), due AS (
+			INSERT INTO webhook_due (client, task_id, version, since, next_at) SELECT client, task_id, 1, $1, $1 FROM told, unnest(ARRAY['a', 'b', 'gone']) client RETURNING *
 		)
-		INSERT INTO webhook_due (client, task_id, version, since, next_at) SELECT client, task_id, 1, $1, $1 FROM told, unnest(ARRAY['a', 'b', 'gone']) client`, day(1, 9)); err != nil {
+		INSERT INTO webhook_attempt (client, task_id, version, at, status, error) SELECT client, task_id, 1, $1, 500, 'answered 500' FROM due`, day(1, 9)); err != nil {
 		t.Fatal(err)
 	}
 	a := client{ID: "a", Feeds: []discharge.Feed{{Provider: "RAJ"}}, Webhook: &webhook{}}
@@ -257,7 +259,9 @@ func TestWhatIsDueToAClientOfBeforeIsPostedToNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]int{
-		`SELECT count(*) FROM webhook_due`: 1,
+		`SELECT count(*) FROM webhook_due`:                                                                              1,
+		`SELECT count(*) FROM webhook_attempt WHERE taken_at IS NOT NULL`:                                               5, // over, and forgotten some day
+		`SELECT count(*) FROM webhook_attempt WHERE taken_at IS NULL`:                                                   2, // the one that failed, and the one that was begun just now
 		`SELECT count(*) FROM webhook_due JOIN fhir_task USING (task_id) WHERE client = 'a' AND provider = 'RAJ'`:       1,
 		`SELECT count(*) FROM exception e JOIN fhir_task USING (spell_id) WHERE provider = 'RF4' AND closed_at IS NULL`: 0,
 		`SELECT count(*) FROM exception e JOIN fhir_task USING (spell_id) WHERE provider = 'RAJ' AND closed_at IS NULL`: 1,

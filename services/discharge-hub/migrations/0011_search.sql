@@ -32,3 +32,15 @@ BEGIN
     END LOOP;
 END $$;
 -- +goose StatementEnd
+
+-- A feed's messages of some time, for reading them by another mapping.
+CREATE INDEX inbound_feed ON inbound (feed, received_at, id);
+
+-- When the answer that the attempt was at was accepted; null while it is not. What nobody accepts is not looked at again.
+ALTER TABLE answer_attempt ADD COLUMN accepted_at timestamptz;
+UPDATE answer_attempt t SET accepted_at = a.accepted_at FROM answer a WHERE a.id = t.answer_id AND a.accepted_at IS NOT NULL;
+DROP INDEX answer_attempt_at;
+CREATE INDEX answer_attempt_accepted ON answer_attempt (accepted_at) WHERE accepted_at IS NOT NULL;
+
+-- Attempts at what is due to nobody any more, because the client is gone, are over like those that were taken.
+UPDATE webhook_attempt a SET taken_at = at WHERE taken_at IS NULL AND NOT EXISTS (SELECT FROM webhook_due d WHERE d.client = a.client AND d.task_id = a.task_id);

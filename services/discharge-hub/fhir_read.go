@@ -120,13 +120,12 @@ func stayOf(feeds []discharge.Feed, system, number string) (string, bool) {
 func (q resourceQuery) sql() (string, []any) {
 	more := []condition{{`type = ?`, []any{q.typ}}, {`version > 0`, nil}}
 	for _, oneOf := range q.tokens {
-		systems, values := make([]string, len(oneOf)), make([]string, len(oneOf))
+		tokens := make([]string, len(oneOf))
 		for i, t := range oneOf {
-			systems[i], values[i] = storedControlID(t.System), storedControlID(t.Value)
+			tokens[i] = storedControlID(t.Text)
 		}
-		more = append(more, condition{`id = ANY (ARRAY(SELECT t.id FROM unnest(?::text[], ?::text[]) AS u (system, value) JOIN fhir_token t
-			ON t.type = ? AND t.name = ? AND t.system = u.system AND t.value = u.value))`,
-			[]any{systems, values, q.typ, oneOf[0].Name}})
+		more = append(more, condition{`id = ANY (ARRAY(SELECT t.id FROM fhir_token t WHERE t.type = ? AND t.name = ? AND t.token = ANY(?)))`,
+			[]any{q.typ, oneOf[0].Name, tokens}})
 	}
 	return q.search.sql(`SELECT id, version, updated_at, body FROM fhir_resource`, "id", more...)
 }

@@ -64,21 +64,21 @@ func shareResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (js
 func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now time.Time) error {
 	r.version++
 	r.updatedAt, r.body = now, s.Raw
-	var names, systems, values []string
+	var names, tokens []string
 	for _, t := range s.Tokens() {
-		names, systems, values = append(names, t.Name), append(systems, storedControlID(t.System)), append(values, storedControlID(t.Value))
+		names, tokens = append(names, t.Name), append(tokens, storedControlID(t.Text))
 	}
 	if _, err := tx.Exec(ctx, `
 		WITH saved AS (
 			UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2
 		), found_by AS (
-			SELECT DISTINCT * FROM unnest($6::text[], $7::text[], $8::text[]) AS u (name, system, value)
+			SELECT DISTINCT * FROM unnest($6::text[], $7::text[]) AS u (name, token)
 		), gone AS (
 			DELETE FROM fhir_token t WHERE type = $1 AND id = $2 AND NOT EXISTS (
-				SELECT FROM found_by f WHERE (f.name, f.system, f.value) = (t.name, t.system, t.value))
+				SELECT FROM found_by f WHERE (f.name, f.token) = (t.name, t.token))
 		)
-		INSERT INTO fhir_token (type, id, name, system, value) SELECT $1, $2, name, system, value FROM found_by ON CONFLICT DO NOTHING`,
-		s.Type, s.ID, r.version, now, string(s.Raw), names, systems, values); err != nil {
+		INSERT INTO fhir_token (type, id, name, token) SELECT $1, $2, name, token FROM found_by ON CONFLICT DO NOTHING`,
+		s.Type, s.ID, r.version, now, string(s.Raw), names, tokens); err != nil {
 		return fmt.Errorf("save resource: %w", err)
 	}
 	return nil

@@ -44,7 +44,7 @@ func namesOf(list []searchParam) (names []string) {
 }
 
 // Token is what a stored resource is found by: the name of a search parameter, and what the resource has there.
-type Token struct{ Name, System, Value string }
+type Token struct{ Name, Text string }
 
 // Identifies is the token of an identifier. An NHS number is the same with and without the spaces with which it is displayed.
 func Identifies(system, value string) Token {
@@ -52,11 +52,11 @@ func Identifies(system, value string) Token {
 	if system == NHSNumberSystem {
 		value = bare(value)
 	}
-	return Token{"identifier", system, value}
+	return Token{"identifier", system + "|" + value}
 }
 
 // OfPatient is the token of a resource that refers to a Patient here.
-func OfPatient(id string) Token { return Token{"patient", "", id} }
+func OfPatient(id string) Token { return Token{"patient", id} }
 
 // maxTokens is by how many of its identifiers a resource is found at most: the first ones.
 const maxTokens = 50
@@ -66,7 +66,8 @@ func (s Sent) Tokens() (list []Token) {
 	var said []Issue
 	e := parse(s.Raw, "", &said)
 	for _, id := range e.each("identifier") {
-		if t := Identifies(id.get("system").text(), id.get("value").text()); t.Value != "" && len(list) < maxTokens && !slices.Contains(list, t) {
+		value := id.get("value").text()
+		if t := Identifies(id.get("system").text(), value); value != "" && len(list) < maxTokens && !slices.Contains(list, t) {
 			list = append(list, t)
 		}
 	}

@@ -2,14 +2,13 @@
 
 -- What each resource that was written at the FHIR door is found by, besides its id: its own identifiers, and the Patient to whom it refers.
 CREATE TABLE fhir_token (
-    type   text NOT NULL,
-    id     uuid NOT NULL,
-    name   text NOT NULL,           -- of the search parameter
-    system text NOT NULL,           -- of an identifier; empty when there is none
-    value  text NOT NULL,
-    PRIMARY KEY (type, id, name, system, value)
+    type  text NOT NULL,
+    id    uuid NOT NULL,
+    name  text NOT NULL,            -- of the search parameter
+    token text NOT NULL,            -- <system>|<value> of an identifier, the id of a Patient
+    PRIMARY KEY (token, name, type, id) -- the token first: it is looked up by nothing less, also before the table was first analyzed
 );
-CREATE INDEX fhir_token_value ON fhir_token (type, name, value, system);
+CREATE INDEX fhir_token_of ON fhir_token (id);
 
 -- Resources from before this table. One that PostgreSQL cannot take apart is found when it is sent again.
 -- +goose StatementBegin
@@ -18,12 +17,12 @@ DECLARE r record;
 BEGIN
     FOR r IN SELECT type, id, body FROM fhir_resource WHERE version > 0 LOOP
         BEGIN
-            INSERT INTO fhir_token (type, id, name, system, value)
-            SELECT r.type, r.id, 'identifier', t.system, CASE t.system WHEN 'https://fhir.nhs.uk/Id/nhs-number' THEN translate(t.value, ' -', '') ELSE t.value END
+            INSERT INTO fhir_token (type, id, name, token)
+            SELECT r.type, r.id, 'identifier', t.system || '|' || CASE t.system WHEN 'https://fhir.nhs.uk/Id/nhs-number' THEN translate(t.value, ' -', '') ELSE t.value END
             FROM (SELECT coalesce(trim(i->>'system'), '') AS system, trim(i->>'value') AS value FROM json_array_elements(r.body::json->'identifier') i) t
             WHERE t.value <> '' AND length(t.system) + length(t.value) < 600
             UNION
-            SELECT r.type, r.id, 'patient', '', lower(substring(r.body::json->'subject'->>'reference' FROM '(?:^|/)Patient/([0-9A-Fa-f-]{36})$'))
+            SELECT r.type, r.id, 'patient', lower(substring(r.body::json->'subject'->>'reference' FROM '(?:^|/)Patient/([0-9A-Fa-f-]{36})$'))
             WHERE r.body::json->'subject'->>'reference' ~ '(?:^|/)Patient/[0-9A-Fa-f-]{36}$'
             ON CONFLICT DO NOTHING;
         EXCEPTION WHEN data_exception OR program_limit_exceeded THEN

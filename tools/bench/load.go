@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
 // pattern is how messages are offered: over how many connections, and at what rate; 0 is as fast as they are answered. Beside them are slow
@@ -114,7 +115,7 @@ func converse(ctx context.Context, addr string, g *generator, p pattern, n int, 
 		return err
 	}
 	defer conn.Close()
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	var each time.Duration
 	next := time.Now()
 	if p.rate > 0 {
@@ -126,7 +127,7 @@ func converse(ctx context.Context, addr string, g *generator, p pattern, n int, 
 			time.Sleep(time.Until(next))
 			next = next.Add(each)
 		}
-		if _, err := conn.Write(hl7.Frame(g.message())); err != nil {
+		if _, err := conn.Write(mllp.Frame(g.message())); err != nil {
 			return err
 		}
 		raw, err := in.Next()

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/kit/failpoint"
@@ -82,6 +83,11 @@ func Open(url string, o Options) (*DB, error) {
 	}
 	if len(tracers) > 0 {
 		cfg.ConnConfig.Tracer = multitracer.New(tracers...)
+	}
+	// pgx alone writes a uuid.UUID as text first, at ten times the price.
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
+		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {

@@ -197,20 +197,24 @@ func (r recordingOnly) TraceQueryEnd(ctx context.Context, c *pgx.Conn, q pgx.Tra
 	}
 }
 
-// The first table that a statement writes to, or else reads from. Keywords are in capitals, tables are not.
+// The first table that a statement writes to, or else reads from, or else the function that it calls. Keywords are in capitals, names are not.
 var (
 	writes = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)`)
-	reads  = regexp.MustCompile(`\b(FROM) ([a-z_]+)`)
+	reads  = regexp.MustCompile(`\b(?:FROM|JOIN) ([a-z_]+)(?:\s|$)`)
+	calls  = regexp.MustCompile(`^\s*SELECT ([a-z_]+)\(`)
 )
 
-// spanName is the name of a statement's span: its operation and table, as OpenTelemetry's database conventions have it.
+// spanName is the name of a statement's span: its operation and its target, as OpenTelemetry's database conventions have it.
 func spanName(sql string) string {
 	if m := writes.FindStringSubmatch(sql); m != nil {
 		operation, _, _ := strings.Cut(m[1], " ")
 		return operation + " " + m[2]
 	}
 	if m := reads.FindStringSubmatch(sql); m != nil {
-		return "SELECT " + m[2]
+		return "SELECT " + m[1]
+	}
+	if m := calls.FindStringSubmatch(sql); m != nil {
+		return "SELECT " + m[1]
 	}
 	word, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
 	return strings.ToUpper(word)

@@ -17,8 +17,8 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
-	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 )
 
@@ -155,7 +155,7 @@ func TestFeedsAreReadAgainWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	sent := 0
 	send := func(application string) string {
 		sent++

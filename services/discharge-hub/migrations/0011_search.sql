@@ -8,7 +8,7 @@ CREATE TABLE fhir_token (
     token text NOT NULL,            -- <system>|<value> of an identifier, the id of a Patient
     PRIMARY KEY (token, name, type, id) -- the token first: it is looked up by nothing less, also before the table was first analyzed
 );
-CREATE INDEX fhir_token_of ON fhir_token (id);
+CREATE INDEX fhir_token_of ON fhir_token (id, type);
 
 -- Resources from before this table. One that PostgreSQL cannot take apart is found when it is sent again.
 -- +goose StatementBegin

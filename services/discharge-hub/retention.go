@@ -24,22 +24,24 @@ func (c Config) retention(st *store) *retention {
 	return &retention{st, cmp.Or(c.FHIRAnswersKept, 30*24*time.Hour), cmp.Or(c.AttemptsKept, 90*24*time.Hour)}
 }
 
-// Step forgets a batch of each.
+// Step forgets a batch of each. An answer is old when the database's clock and the hub's both say so, because to forget it early does a repeated
+// request a second time.
 func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 	more := false
 	for _, old := range []struct {
 		what, text string
-		before     time.Time
+		args       []any
 	}{
 		{"answers", `DELETE FROM fhir_answer WHERE (client, request_id) IN (
-			SELECT client, request_id FROM fhir_answer WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-r.answers)},
+			SELECT client, request_id FROM fhir_answer WHERE at < least($1, now() - $3::interval) ORDER BY at LIMIT $2)`,
+			[]any{now.Add(-r.answers), retentionBatch, r.answers}},
 		{"attempts to post Tasks", `DELETE FROM webhook_attempt WHERE id IN (
-			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, now.Add(-r.attempts)},
+			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, []any{now.Add(-r.attempts), retentionBatch}},
 		{"attempts to answer wards", `DELETE FROM answer_attempt WHERE (answer_id, at) IN (
 			SELECT t.answer_id, t.at FROM answer_attempt t JOIN answer a ON a.id = t.answer_id
-			WHERE t.at < $1 AND a.accepted_at < $1 ORDER BY t.at LIMIT $2)`, now.Add(-r.attempts)},
+			WHERE t.at < $1 AND a.accepted_at < $1 ORDER BY t.at LIMIT $2)`, []any{now.Add(-r.attempts), retentionBatch}},
 	} {
-		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.before, retentionBatch)
+		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.args...)
 		if err != nil {
 			return false, fmt.Errorf("forget %s: %w", old.what, err)
 		}

@@ -86,7 +86,9 @@ type settings struct {
 // start runs the service on a node.
 func (n *node) start() error {
 	w := n.world
-	n.skew = min(n.skew, 0) // whoever starts it has looked whether the clock is ahead
+	if n.skew > 0 || n.skew < -24*time.Hour { // whoever starts it has looked whether the clock is ahead, or weeks behind
+		n.skew = 0
+	}
 	p := &process{node: n, rpc: registry{}}
 	p.svc = &service.Service{
 		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc, Verifier: w.settings.verifier,

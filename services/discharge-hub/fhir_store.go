@@ -121,10 +121,10 @@ func insertFHIRInbound(ctx context.Context, tx pgx.Tx, feed, requestID string, b
 }
 
 // claimAnswer makes the row of an answer, or returns the answer that the same request was given before. The same id with another request is
-// refused. An answer is as old as the database's clock says: one that was given while the hub's was behind is not forgotten early.
-func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte) (*fhirReply, error) {
-	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, now()) ON CONFLICT DO NOTHING`,
-		client, requestID, digest)
+// refused.
+func claimAnswer(ctx context.Context, tx pgx.Tx, client, requestID string, digest []byte, now time.Time) (*fhirReply, error) {
+	tag, err := tx.Exec(ctx, `INSERT INTO fhir_answer (client, request_id, digest, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		client, requestID, digest, now)
 	if err != nil {
 		return nil, fmt.Errorf("claim answer: %w", err)
 	}

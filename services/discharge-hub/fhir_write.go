@@ -197,7 +197,7 @@ func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	ctx := w.ctx
 	digest := sha256.Sum256([]byte(w.http.Method + " " + w.http.URL.RequestURI() + "\n" + string(w.body)))
 	err = d.store.db.InTx(ctx, "fhir", func(tx pgx.Tx) error {
-		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:])
+		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.answeredAt())
 		if err != nil {
 			return err
 		}

@@ -144,6 +144,7 @@ func (w *world) checkTold(expected []oracle.Expected, care map[string]oracle.Car
 	}
 	if w.settings.clients != "" {
 		w.engine.check(expected, touched)
+		w.checkTasks()
 	}
 }
 

@@ -42,6 +42,8 @@ type fhirDoor struct {
 	now      func() time.Time
 	tracer   trace.Tracer
 	log      *slog.Logger
+	// answeredAt is the clock by which answers are forgotten.
+	answeredAt func() time.Time
 
 	byMethod, byPath *http.ServeMux
 }

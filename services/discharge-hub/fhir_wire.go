@@ -59,7 +59,12 @@ func (h *Hub) openFHIR(svc *service.Service, cfg Config) (*fhirListener, error) 
 	if err != nil {
 		return nil, err
 	}
-	h.fhir.base = public + fhirPath
-	h.fhir.tokens = &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, rates: h.fhir.rates, now: svc.Now}
-	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.fhir.handler(), svc.Log)
+	tokens := &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, rates: h.fhir.rates, now: svc.Now}
+	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.FHIR(public, tokens), svc.Log)
+}
+
+// FHIR answers HTTP requests as the FHIR door does, under the address by which clients reach it; tokens answers those for a token.
+func (h *Hub) FHIR(public string, tokens http.Handler) http.Handler {
+	h.fhir.base, h.fhir.tokens = public+fhirPath, tokens
+	return h.fhir.handler()
 }

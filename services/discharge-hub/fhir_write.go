@@ -14,6 +14,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
@@ -196,11 +197,11 @@ func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	ctx := w.ctx
 	digest := sha256.Sum256([]byte(w.http.Method + " " + w.http.URL.RequestURI() + "\n" + string(w.body)))
 	err = d.store.db.InTx(ctx, "fhir", func(tx pgx.Tx) error {
-		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.now())
+		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.answeredAt())
 		if err != nil {
 			return err
 		}
-		if earlier != nil {
+		if earlier != nil && !failpoint.Bug("request-id-forgotten") {
 			answer = *earlier
 			return pg.ErrNothing
 		}
@@ -211,6 +212,9 @@ func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	})
 	if err == nil {
 		d.pending.Raise()
+	}
+	if answer.status != 0 && failpoint.Bug("answered-uncommitted") {
+		return answer, nil
 	}
 	return answer, err
 }

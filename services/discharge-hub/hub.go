@@ -191,7 +191,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	door := &mllpDoor{feeds: clients.feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
 	fhir := &fhirDoor{feeds: clients.feeds, verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending,
-		rates: newRates(cfg.FHIRRate, svc.Now), now: svc.Now, tracer: tracer, log: svc.Log}
+		rates: newRates(cfg.FHIRRate, svc.Now), now: svc.Now, answeredAt: neverBack(svc), tracer: tracer, log: svc.Log}
 	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 

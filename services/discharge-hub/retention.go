@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // retention forgets, in small batches, what is kept only for a while: the answers to requests at the FHIR door, by which a repeated
@@ -45,4 +47,17 @@ func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 		more = more || tag.RowsAffected() == retentionBatch
 	}
 	return more, nil
+}
+
+// neverBack is a clock for what must not look older than it is, such as an answer that is forgotten by its age: it shows no less than the time at
+// the start of the service and what has elapsed since. What the clock shows at the start is taken for right, as everywhere.
+func neverBack(svc *service.Service) func() time.Time {
+	start, elapsed := svc.Now(), svc.Elapsed()
+	return func() time.Time {
+		now := svc.Now()
+		if least := start.Add(svc.Elapsed() - elapsed); least.After(now) {
+			return least
+		}
+		return now
+	}
 }

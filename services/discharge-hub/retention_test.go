@@ -2,11 +2,17 @@ package dischargehub
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // forget does all that is due to be forgotten at a time.
@@ -37,6 +43,27 @@ func TestARequestIDIsRememberedForThirtyDays(t *testing.T) {
 		t.Errorf("%d answers, want none", n)
 	}
 	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "R1").want(t, 409) // it is another request now, for what is there already
+}
+
+func TestAnAnswerIsRememberedThatWasGivenWhileTheClockWasSetBack(t *testing.T) {
+	h, e := startFHIR(t)
+	feeds, err := loadFeeds("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := time.Now()
+	svc := &service.Service{Now: func() time.Time { return clock }, Elapsed: func() time.Duration { return time.Hour }}
+	byKey := feedsByKey(feeds)
+	d := &fhirDoor{feeds: func() map[string]discharge.Feed { return byKey }, store: &store{db: h.db}, pending: run.NewWake(), now: svc.Now, answeredAt: neverBack(svc)}
+	clock = clock.AddDate(0, 0, -50)
+	stay := aStay("in-progress", "V1")
+	first, err := createResource(d, &call{ctx: t.Context(), http: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/fhir/Encounter", nil),
+		client: "mse-epr", feeds: []discharge.Feed{byKey["mse-fhir"]}, requestID: "R1", body: []byte(stay), span: noop.Span{}})
+	if err != nil || first.status != http.StatusCreated {
+		t.Fatal(first, err)
+	}
+	h.forget(t, time.Now())
+	e.send(t, "POST", "/fhir/Encounter", stay, "X-Request-ID", "R1").want(t, 201)
 }
 
 func TestAttemptsAreKeptUntilNinetyDaysAfterTheTaskWasTaken(t *testing.T) {

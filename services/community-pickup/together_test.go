@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/community-pickup/migrations"
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/community-pickup/places"
@@ -76,9 +78,45 @@ func TestWhatIsDoneToATaskAtOneTimeIsAllKept(t *testing.T) {
 	}
 }
 
+// The column by which the sweeper finds a task is its next deadline, also when that has come nearer, and when none is to come.
+func TestTheSweeperLooksWhenTheNextDeadlineIs(t *testing.T) {
+	t.Parallel()
+	place, err := places.Embedded("thurrock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{db: kittest.Open(t, kittest.Database(t, migrations.FS)), place: place, tracer: noop.NewTracerProvider().Tracer("")}
+	spell, left := uuid.New(), time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC)
+	moved := func(days int) func(*dischargev1.Spell) {
+		return func(p *dischargev1.Spell) { p.Discharge.At = timestamppb.New(left.AddDate(0, 0, days)) }
+	}
+	for i, change := range []func(*dischargev1.Spell){
+		func(*dischargev1.Spell) {}, moved(40), moved(-40), func(p *dischargev1.Spell) { p.Death = dischargev1.Death_DEATH_DIED },
+	} {
+		if err := s.tellSpell(spell, int64(i+1), left, change); err != nil {
+			t.Fatal(err)
+		}
+		found, err := s.task(t.Context(), taskID(spell))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var looks *time.Time
+		if err := s.db.Pool.QueryRow(t.Context(), `SELECT next_deadline FROM task`).Scan(&looks); err != nil {
+			t.Fatal(err)
+		}
+		if next, is := pickup.NextDeadline(place, found.task); is != (looks != nil) || is && !looks.Equal(next) {
+			t.Errorf("version %d: the sweeper looks at %v, the next deadline is %v, %t", i+1, looks, next, is)
+		}
+	}
+}
+
 // tellSpell applies an event of a spell that ended then.
-func (s *store) tellSpell(spell uuid.UUID, version int64, left time.Time) error {
-	data, err := proto.Marshal(discharged(spell, left))
+func (s *store) tellSpell(spell uuid.UUID, version int64, left time.Time, changes ...func(*dischargev1.Spell)) error {
+	p := discharged(spell, left)
+	for _, change := range changes {
+		change(p)
+	}
+	data, err := proto.Marshal(p)
 	if err != nil {
 		return err
 	}

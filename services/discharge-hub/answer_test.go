@@ -189,6 +189,9 @@ func TestTheWardIsToldInItsOwnNumbersHowFarTheHandoverIs(t *testing.T) {
 	h.confirm(t, "M1", 1, nil)
 	h.confirm(t, "M2", 1, nil)
 	h.confirm(t, "M1", 2, takenAt(day(3, 9)))
+	if at := h.handover(t, "M1").GetTakenAt(); !at.AsTime().Equal(day(3, 9)) {
+		t.Errorf("taken at %v", at)
+	}
 	h.confirm(t, "M1", 3, takenAt(day(3, 9))) // nothing new for the ward
 	h.confirm(t, "M1", 4, func(task *pickupv1.Task) {
 		task.TakenAt, task.FirstContactAt, task.CompletedAt = timestamp(day(3, 9)), timestamp(day(4, 9)), timestamp(day(20, 9))
@@ -337,6 +340,10 @@ func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
 	})
 	w.start()
 	kittest.Eventually(t, "AE is recorded", func() bool { return tried("AE") })
+	h.confirm(t, "M1", 2, func(task *pickupv1.Task) {
+		task.TakenAt, task.FirstContactAt = timestamp(day(3, 9)), timestamp(day(4, 9))
+	}) // due before the others
+	kittest.Eventually(t, "AE is recorded again", func() bool { return h.count(t, `SELECT count(*) FROM answer_attempt WHERE result = 'AE'`) > 1 })
 	if n := len(w.words()); n != 1 {
 		t.Errorf("%d words were told while the first one is not accepted", n)
 	}
@@ -344,7 +351,7 @@ func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
 	w.answers(accepts)
 	w.start()
 	h.allAccepted(t)
-	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1" {
+	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1, contacted V1" {
 		t.Errorf("the ward heard: %s", got)
 	}
 	ops := opsv1.NewExplainServiceClient(h.dial(t, authn.Ops))

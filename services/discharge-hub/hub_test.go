@@ -3,9 +3,11 @@ package dischargehub
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,6 +267,41 @@ func TestAControlIDThatIsTooLongForAnIndexHoldsUpNobody(t *testing.T) {
 		t.Fatalf("answered %.40q", got)
 	}
 	h.handover(t, id.String())
+}
+
+func TestOfMessagesThatArriveTogetherOnlyTheRefusedAreNotStored(t *testing.T) {
+	h := startHub(t)
+	if _, err := h.db.Pool.Exec(t.Context(), `ALTER TABLE inbound ADD CHECK (control_id NOT LIKE 'REFUSED%')`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := h.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE inbound IN EXCLUSIVE MODE`); err != nil { // meanwhile they gather
+		t.Fatal(err)
+	}
+	answers := make([]string, 24)
+	var senders sync.WaitGroup
+	for i := range answers {
+		id := fmt.Sprintf("%s%d", []string{"GOOD", "GOOD", "REFUSED"}[i%3], i)
+		senders.Go(func() { answers[i] = h.send(t, adt("A01", id, id, day(1, 9)).Bytes())[0] })
+	}
+	kittest.Eventually(t, "two batches wait", func() bool {
+		return h.count(t, `SELECT count(*) FROM pg_locks WHERE relation = 'inbound'::regclass AND NOT granted`) == 2
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	senders.Wait()
+	for _, got := range answers {
+		code, id, _ := strings.Cut(got, " ")
+		stored := h.count(t, `SELECT count(*) FROM inbound WHERE control_id = $1`, id)
+		if good := strings.HasPrefix(id, "GOOD"); good != (code == "AA") || good != (stored == 1) || !good && code != "AE" {
+			t.Errorf("answered %q, stored %d times", got, stored)
+		}
+	}
 }
 
 func TestSameSpellByHL7AndGRPCIsOneSpell(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
@@ -433,6 +434,9 @@ func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
 		e := h.exception(t, "two-keys-for-one-stay")
 		wrong := e.GetControlId()
 		other := map[string]string{"V1": "V2", "V2": "V1"}[wrong]
+		if !strings.Contains(e.GetDetail(), discharge.Reference(spellID(other))) {
+			t.Errorf("the other handover is not named: %s", e.GetDetail())
+		}
 		if _, err := h.client.CorrectException(t.Context(), &dischargev1.CorrectExceptionRequest{Id: e.GetId(), Version: e.GetVersion(), Note: "another person's",
 			Message: adt("A01", wrong, wrong, day(1, 9)).SetRaw("PID-3", "7654321^^^RAJ^PI").Bytes()}); err != nil {
 			t.Fatal(err)

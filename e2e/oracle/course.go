@@ -11,6 +11,7 @@ type course struct {
 	holds         *leaving // the discharge that nobody has cancelled
 	number        int      // of discharges so far
 	admitted      time.Time
+	cancelled     bool // the last discharge was; the same cancel may come again
 	// What the hub has to look into as long as it stands.
 	nothingToCancel, leftWithoutDischarge, secondStay bool
 }
@@ -67,15 +68,16 @@ func (c *course) happen(m Told) {
 			c.number++
 			c.holds = &leaving{recorded: m.Recorded}
 		}
-		c.begun, c.voided, c.nothingToCancel, c.leftWithoutDischarge = true, false, false, false
+		c.begun, c.voided, c.cancelled, c.nothingToCancel, c.leftWithoutDischarge = true, false, false, false, false
 		if !m.Effective.IsZero() && !m.ahead(m.Effective) {
 			c.holds.effective = m.Effective
 		}
 	case "A13":
-		c.nothingToCancel = c.holds == nil
+		c.cancelled = c.cancelled || c.holds != nil
+		c.nothingToCancel = !c.cancelled
 		c.holds, c.secondStay, c.leftWithoutDischarge = nil, false, false
 	case "A11":
-		c.begun, c.voided = false, true
+		c.begun, c.voided, c.cancelled = false, true, false
 		c.holds, c.secondStay, c.leftWithoutDischarge = nil, false, false
 	}
 	if !m.Admitted.IsZero() {

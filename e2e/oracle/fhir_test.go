@@ -31,7 +31,11 @@ func TestAStayToldByFHIRComesToTheSame(t *testing.T) {
 				t.Fatalf("message %s goes by two ways, or tells of another spell: %+v", m.ControlID, m)
 			}
 		}
-		if got, want := Expect(told.Messages), Expect(stay.Messages); !everybody && !reflect.DeepEqual(got, want) {
+		got, want := Expect(told.Messages), Expect(stay.Messages)
+		for i := range want { // the bundles tell no ward
+			got[i].Ward, want[i].Ward = "", ""
+		}
+		if !everybody && !reflect.DeepEqual(got, want) {
 			t.Errorf("stay %s (%v): %+v, must be %+v", stay.Key, stay.Turns, got, want)
 		}
 	}

@@ -186,8 +186,7 @@ func (w *world) populate(s *Simulator) error {
 	w.startedAt = w.now()
 	w.share()
 	w.restore = planRestore(w)
-	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
-		requested: map[string]bool{}, completed: map[string]bool{}, needs: map[string]bool{}}
+	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{}, queueWork: newQueueWork()}
 	for _, name := range serviceNames {
 		replicas := 1
 		if w.rng.IntN(3) == 0 {

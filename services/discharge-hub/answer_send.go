@@ -13,6 +13,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
@@ -60,6 +61,23 @@ func (h *Hub) AnswerWards(svc *service.Service, line func(discharge.Feed) (Line,
 		svc.Loop("answer "+f.Key, a.Step, answerPoll, nil)
 	}
 	return nil
+}
+
+// Line carries HL7 messages to a hospital's receiver, one at a time; see mllp.Line.
+type Line interface {
+	Exchange(ctx context.Context, message []byte) (answer []byte, err error)
+	HangUp()
+}
+
+// line makes the line to a feed's receiver.
+func (c Config) line(log *slog.Logger) func(discharge.Feed) (Line, error) {
+	ours := c.identity(log)
+	return func(f discharge.Feed) (Line, error) {
+		if !f.Answers.TLS {
+			return mllp.NewLine(f.Answers.Addr, "", nil)
+		}
+		return mllp.NewLine(f.Answers.Addr, f.Answers.ServerName, ours)
+	}
 }
 
 // attempt is what came of sending an answer.

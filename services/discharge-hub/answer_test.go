@@ -18,6 +18,7 @@ import (
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/kittest"
@@ -83,7 +84,7 @@ func (w *ward) stop() {
 
 func (w *ward) converse(conn net.Conn) {
 	defer conn.Close()
-	for in := hl7.NewReader(conn, 0); ; {
+	for in := mllp.NewReader(conn, 0); ; {
 		raw, err := in.Next()
 		if err != nil {
 			return
@@ -100,7 +101,7 @@ func (w *ward) converse(conn net.Conn) {
 		if code == "" {
 			return
 		}
-		if _, err := conn.Write(hl7.Frame(hl7.Ack{Code: hl7.AckCode(code), Text: "TESTER, Ada is not ours", ControlID: "W1", At: time.Now()}.To(m.Header))); err != nil {
+		if _, err := conn.Write(mllp.Frame(hl7.Ack{Code: hl7.AckCode(code), Text: "TESTER, Ada is not ours", ControlID: "W1", At: time.Now()}.To(m.Header))); err != nil {
 			return
 		}
 	}

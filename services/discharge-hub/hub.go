@@ -21,6 +21,7 @@ import (
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/explain"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -37,7 +38,7 @@ type Config struct {
 	MLLPTLSCertFile  string `env:"MLLP_TLS_CERT_FILE"`
 	MLLPTLSKeyFile   string `env:"MLLP_TLS_KEY_FILE"`
 	MLLPClientCAFile string `env:"MLLP_CLIENT_CA_FILE"`
-	// Limits on connections; see doorLimits.
+	// Limits on connections; see mllp.Limits.
 	MLLPMaxConnections           int           `env:"MLLP_MAX_CONNECTIONS"`
 	MLLPMaxConnectionsPerAddress int           `env:"MLLP_MAX_CONNECTIONS_PER_ADDRESS"`
 	MLLPFirstByteTimeout         time.Duration `env:"MLLP_FIRST_BYTE_TIMEOUT"`
@@ -101,13 +102,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	lis, err := listenMLLP(cfg, hub)
+	listener, err := hub.openMLLP(cfg)
 	if err != nil {
 		return err
 	}
-	svc.Go(lis.serve)
+	svc.Go(listener.Serve)
 	hub.watch(svc)
-	if err := hub.AnswerWards(svc, cfg.identity(svc.Log).mllpLine); err != nil {
+	if err := hub.AnswerWards(svc, cfg.line(svc.Log)); err != nil {
 		return err
 	}
 	hub.PostTasks(svc)
@@ -192,7 +193,7 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 
 // Answer does with one HL7 v2 message what the MLLP door does with it, and returns its acknowledgement.
 func (h *Hub) Answer(ctx context.Context, raw []byte) []byte {
-	return h.door.handle(ctx, sender{}, raw).ack
+	return h.door.handle(ctx, mllp.Sender{}, raw).Ack
 }
 
 func loadFeeds(dir string) ([]discharge.Feed, error) {

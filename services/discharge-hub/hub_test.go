@@ -21,6 +21,7 @@ import (
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/devinfra"
 	"github.com/homeward-care/homeward/services/kit/kittest"
@@ -79,7 +80,7 @@ func (h *hub) send(t *testing.T, messages ...[]byte) []string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	var answers []string
 	for _, m := range messages {
 		ack := exchange(t, conn, in, m)
@@ -89,9 +90,9 @@ func (h *hub) send(t *testing.T, messages ...[]byte) []string {
 }
 
 // exchange sends one message and returns what is answered.
-func exchange(t *testing.T, conn net.Conn, in *hl7.Reader, message []byte) *hl7.Message {
+func exchange(t *testing.T, conn net.Conn, in *mllp.Reader, message []byte) *hl7.Message {
 	t.Helper()
-	if _, err := conn.Write(hl7.Frame(message)); err != nil {
+	if _, err := conn.Write(mllp.Frame(message)); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := in.Next()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 )
 
@@ -148,10 +149,10 @@ func TestACertificateSendsForItsFeedsAndNobodyElseDoes(t *testing.T) {
 			return "", err
 		}
 		defer conn.Close()
-		if _, err := conn.Write(hl7.Frame(adt("A03", id, "V"+id, day(2, 14)).Set("MSH-3", application).Bytes())); err != nil {
+		if _, err := conn.Write(mllp.Frame(adt("A03", id, "V"+id, day(2, 14)).Set("MSH-3", application).Bytes())); err != nil {
 			return "", err
 		}
-		raw, err := hl7.NewReader(conn, 0).Next()
+		raw, err := mllp.NewReader(conn, 0).Next()
 		if err != nil {
 			return "", err
 		}
@@ -210,10 +211,10 @@ func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
 			return false
 		}
 		defer conn.Close()
-		if _, err := conn.Write(hl7.Frame(adt("A03", "M1", "V1", day(2, 14)).Bytes())); err != nil {
+		if _, err := conn.Write(mllp.Frame(adt("A03", "M1", "V1", day(2, 14)).Bytes())); err != nil {
 			return false
 		}
-		_, err = hl7.NewReader(conn, 0).Next()
+		_, err = mllp.NewReader(conn, 0).Next()
 		return err == nil
 	}
 	if !works(before) || works(after) {

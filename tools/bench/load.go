@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
 // pattern is how messages are offered: over how many connections, and at what rate; 0 is as fast as they are answered. Beside them are slow
@@ -48,7 +50,7 @@ func (g *generator) message() []byte {
 	b.Set("MSH-3", "MSEPAS").Set("MSH-4", "RAJ").Set("MSH-5", "THURROCK-HUB").Set("MSH-6", "THURROCK").Set("MSH-7", at).
 		SetRaw("MSH-9", "ADT^A03").Set("MSH-10", id).Set("MSH-11", "P").Set("MSH-12", "2.4")
 	b.Set("EVN-1", "A03").Set("EVN-2", at)
-	b.SetRaw("PID-3", "9990000026^^^NHS^NH~"+strconv.FormatInt(1000000+n, 10)+"^^^RAJ^PI").SetRaw("PID-5", "TESTER^Ada").Set("PID-7", "19410312").
+	b.SetRaw("PID-3", nhsNumber(n)+"^^^NHS^NH~"+strconv.FormatInt(1000000+n, 10)+"^^^RAJ^PI").SetRaw("PID-5", "TESTER^Ada").Set("PID-7", "19410312").
 		SetRaw("PID-11", "1 EXAMPLE ROAD^^EXAMPLE TOWN^^"+home.postcode+"^GBR^H").Set("PID-30", "N")
 	b.SetRaw("PD1-3", "A PRACTICE^^"+home.code+"^^^NHS^ODS")
 	b.Set("PV1-2", "I").SetRaw("PV1-3", "ELM^B2^04^RAJ12").Set("PV1-19", "V"+id).Set("PV1-36", "1").Set("PV1-37", "19").
@@ -114,7 +116,7 @@ func converse(ctx context.Context, addr string, g *generator, p pattern, n int, 
 		return err
 	}
 	defer conn.Close()
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	var each time.Duration
 	next := time.Now()
 	if p.rate > 0 {
@@ -126,7 +128,7 @@ func converse(ctx context.Context, addr string, g *generator, p pattern, n int, 
 			time.Sleep(time.Until(next))
 			next = next.Add(each)
 		}
-		if _, err := conn.Write(hl7.Frame(g.message())); err != nil {
+		if _, err := conn.Write(mllp.Frame(g.message())); err != nil {
 			return err
 		}
 		raw, err := in.Next()
@@ -146,4 +148,13 @@ func converse(ctx context.Context, addr string, g *generator, p pattern, n int, 
 		accepted.Add(1)
 	}
 	return ctx.Err()
+}
+
+// nhsNumber is one of the synthetic NHS numbers, which begin with 999. One stem in eleven has no check digit: the next has.
+func nhsNumber(n int64) string {
+	for number := n * 10; ; number++ {
+		if text := fmt.Sprintf("999%07d", number%10_000_000); discharge.ValidNHSNumber(text) {
+			return text
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/tools/homeward/feedcheck"
 )
 
@@ -20,7 +21,7 @@ const answerLimit = 30 * time.Second
 // sender is an MLLP connection on which one message after another is sent.
 type sender struct {
 	conn net.Conn
-	in   *hl7.Reader
+	in   *mllp.Reader
 }
 
 func dialMLLP(addr string) (*sender, error) {
@@ -31,7 +32,7 @@ func dialMLLP(addr string) (*sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nobody takes HL7 messages at %s: %w", addr, err)
 	}
-	return &sender{conn: conn, in: hl7.NewReader(conn, 0)}, nil
+	return &sender{conn: conn, in: mllp.NewReader(conn, 0)}, nil
 }
 
 // send sends one message and returns MSA-1 and its text.
@@ -39,7 +40,7 @@ func (s *sender) send(message []byte) (code, text string, err error) {
 	if err := s.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 		return "", "", err
 	}
-	if _, err := s.conn.Write(hl7.Frame(message)); err != nil {
+	if _, err := s.conn.Write(mllp.Frame(message)); err != nil {
 		return "", "", err
 	}
 	raw, err := s.in.Next()

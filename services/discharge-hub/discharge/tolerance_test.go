@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
 // TestADischargeReadsTheSameHoweverItsSenderWritesIt says the sample discharge in the ways in which systems differ, one sentence of the
@@ -56,7 +57,7 @@ func TestADischargeReadsTheSameHoweverItsSenderWritesIt(t *testing.T) {
 			"rubbish and line breaks in front": "\r\n \x00\x0b" + said + "\x1c\r\n",
 			"begun anew after it was cut off":  "\x0b" + said[:len(said)/2] + "\x0b" + said + "\x1c\r",
 		} {
-			in := hl7.NewReader(iotest.OneByteReader(strings.NewReader(wire)), 0)
+			in := mllp.NewReader(iotest.OneByteReader(strings.NewReader(wire)), 0)
 			frame, err := in.Next()
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, way, err)

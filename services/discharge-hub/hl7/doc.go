@@ -1,7 +1,7 @@
-// Package hl7 reads and writes HL7 v2 messages in their ER7 encoding (`|^~\&`), as UK hospitals send them over MLLP. It knows
-// segments, fields, escapes and frames, and nothing of what a message means.
+// Package hl7 reads and writes HL7 v2 messages in their ER7 encoding (`|^~\&`), as UK hospitals send them. It knows segments, fields
+// and escapes, and nothing of what a message means.
 //
-// The way of a message: [Reader] takes it off the wire, [ParseHeader] reads just MSH so that it can be stored and answered with
+// The way of a message: package mllp takes it off the wire, [ParseHeader] reads just MSH so that it can be stored and answered with
 // [Ack], and later [Parse] opens the whole of it. Parse only finds the segments; fields are cut when they are asked for, so a
 // message costs its few segments and what is read of it.
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/kit/failpoint"
@@ -82,6 +83,11 @@ func Open(url string, o Options) (*DB, error) {
 	}
 	if len(tracers) > 0 {
 		cfg.ConnConfig.Tracer = multitracer.New(tracers...)
+	}
+	// pgx alone writes a uuid.UUID as text first, at ten times the price.
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
+		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {
@@ -191,20 +197,24 @@ func (r recordingOnly) TraceQueryEnd(ctx context.Context, c *pgx.Conn, q pgx.Tra
 	}
 }
 
-// The first table that a statement writes to, or else reads from. Keywords are in capitals, tables are not.
+// The first table that a statement writes to, or else reads from, or else the function that it calls. Keywords are in capitals, names are not.
 var (
 	writes = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)`)
-	reads  = regexp.MustCompile(`\b(FROM) ([a-z_]+)`)
+	reads  = regexp.MustCompile(`\b(?:FROM|JOIN) ([a-z_]+)(?:\s|$)`)
+	calls  = regexp.MustCompile(`^\s*SELECT ([a-z_]+)\(`)
 )
 
-// spanName is the name of a statement's span: its operation and table, as OpenTelemetry's database conventions have it.
+// spanName is the name of a statement's span: its operation and its target, as OpenTelemetry's database conventions have it.
 func spanName(sql string) string {
 	if m := writes.FindStringSubmatch(sql); m != nil {
 		operation, _, _ := strings.Cut(m[1], " ")
 		return operation + " " + m[2]
 	}
 	if m := reads.FindStringSubmatch(sql); m != nil {
-		return "SELECT " + m[2]
+		return "SELECT " + m[1]
+	}
+	if m := calls.FindStringSubmatch(sql); m != nil {
+		return "SELECT " + m[1]
 	}
 	word, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
 	return strings.ToUpper(word)

@@ -15,6 +15,7 @@ import (
 	"github.com/homeward-care/homeward/services/community-pickup/places"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
 var numbers = []string{"9990000018", "9990000026", "9990000034", "9990000042", "9990000050", "9990000069", "9990000077", "9990000085", "9990000093"}
@@ -85,7 +86,7 @@ func week() fstest.MapFS {
 		add(n, adt("A28", n, time.Date(2026, 8, 28, 9, n%60, 0, 0, time.UTC)).Bytes())
 	}
 	add(328, []byte("no message at all"))
-	add(329, append(hl7.Frame(folder["06/00300.hl7"].Data), hl7.Frame(adt("A08", 329, time.Date(2026, 9, 9, 9, 0, 0, 0, time.UTC)).Bytes())...))
+	add(329, append(mllp.Frame(folder["06/00300.hl7"].Data), mllp.Frame(adt("A08", 329, time.Date(2026, 9, 9, 9, 0, 0, 0, time.UTC)).Bytes())...))
 	return folder
 }
 

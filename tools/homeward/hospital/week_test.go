@@ -20,6 +20,7 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/tools/homeward/outcome"
@@ -142,9 +143,9 @@ func outcomes(t *testing.T, week []Sent) []string {
 	var conn net.Conn
 	kittest.Eventually(t, "the hub takes messages", func() bool { conn, err = net.Dial("tcp", cfg.MLLPAddr); return err == nil })
 	defer conn.Close()
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	for _, s := range week {
-		if _, err := conn.Write(hl7.Frame(s.Raw)); err != nil {
+		if _, err := conn.Write(mllp.Frame(s.Raw)); err != nil {
 			t.Fatal(err)
 		}
 		raw, err := in.Next()

@@ -1,4 +1,4 @@
-package dischargehub
+package mllp
 
 import (
 	"crypto/tls"
@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// identity is the hub's certificate towards hospitals, and the authorities whose certificates it believes: at the door, and where the
-// ward's answers go. The files are read again when they change, so that a certificate is renewed without a restart.
-type identity struct {
-	certFile, keyFile, caFile string
-	log                       *slog.Logger
+// Identity is the hub's certificate towards hospitals, and the authorities whose certificates it believes: of senders, and of receivers.
+// The files, in PEM, are read again when they change, so that a certificate is renewed without a restart.
+type Identity struct {
+	CertFile, KeyFile, CAFile string
+	Log                       *slog.Logger
 
 	mu   sync.Mutex
 	seen [3]fileState
@@ -30,16 +30,12 @@ type fileState struct {
 	size     int64
 }
 
-func (c Config) identity(log *slog.Logger) *identity {
-	return &identity{certFile: c.MLLPTLSCertFile, keyFile: c.MLLPTLSKeyFile, caFile: c.MLLPClientCAFile, log: log}
-}
-
 // read returns what the files hold. While a new version cannot be read, the last one stands.
-func (i *identity) read() (*tls.Certificate, *x509.CertPool, error) {
+func (i *Identity) read() (*tls.Certificate, *x509.CertPool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var seen [3]fileState
-	for n, name := range []string{i.certFile, i.keyFile, i.caFile} {
+	for n, name := range []string{i.CertFile, i.KeyFile, i.CAFile} {
 		if info, err := os.Stat(name); err == nil {
 			seen[n] = fileState{info.ModTime(), info.Size()}
 		}
@@ -52,7 +48,7 @@ func (i *identity) read() (*tls.Certificate, *x509.CertPool, error) {
 		return nil, nil, err
 	}
 	if err != nil {
-		i.log.Error("alarm: new certificates cannot be used, the old ones stand", "error", err)
+		i.Log.Error("alarm: new certificates cannot be used, the old ones stand", "error", err)
 		i.seen = seen // one line for each change
 		return i.cert, i.pool, nil
 	}
@@ -60,27 +56,27 @@ func (i *identity) read() (*tls.Certificate, *x509.CertPool, error) {
 	return cert, pool, nil
 }
 
-func (i *identity) load() (*tls.Certificate, *x509.CertPool, error) {
-	if i.certFile == "" || i.keyFile == "" || i.caFile == "" {
+func (i *Identity) load() (*tls.Certificate, *x509.CertPool, error) {
+	if i.CertFile == "" || i.KeyFile == "" || i.CAFile == "" {
 		return nil, nil, errors.New("TLS with hospitals needs MLLP_TLS_CERT_FILE, MLLP_TLS_KEY_FILE and MLLP_CLIENT_CA_FILE")
 	}
-	cert, err := tls.LoadX509KeyPair(i.certFile, i.keyFile)
+	cert, err := tls.LoadX509KeyPair(i.CertFile, i.KeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("MLLP_TLS_CERT_FILE and MLLP_TLS_KEY_FILE: %w", err)
 	}
-	authorities, err := os.ReadFile(i.caFile)
+	authorities, err := os.ReadFile(i.CAFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("MLLP_CLIENT_CA_FILE: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authorities) {
-		return nil, nil, fmt.Errorf("MLLP_CLIENT_CA_FILE: %s holds no certificate in PEM", i.caFile)
+		return nil, nil, fmt.Errorf("MLLP_CLIENT_CA_FILE: %s holds no certificate in PEM", i.CAFile)
 	}
 	return &cert, pool, nil
 }
 
 // server is the door's side: who connects must show a certificate of one of the authorities.
-func (i *identity) server() *tls.Config {
+func (i *Identity) server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		cert, pool, err := i.read()
 		if err != nil {
@@ -96,7 +92,7 @@ func (i *identity) server() *tls.Config {
 }
 
 // client is the side of a connection that the hub makes to a server of that name.
-func (i *identity) client(serverName string) (*tls.Config, error) {
+func (i *Identity) client(serverName string) (*tls.Config, error) {
 	cert, pool, err := i.read()
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package hl7
+package mllp
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
 
 // readAll returns every message and the error that ended them.
@@ -81,7 +83,7 @@ func TestATooLargeFrameIsNamedAndTheNextOneIsRead(t *testing.T) {
 		wire := "\x0bMSH|" + strings.Repeat("x", size) + "\x1c\r\x0bMSH|2\x1c\r\x0b" + strings.Repeat("y", 100) + "\x1c\r"
 		r := NewReader(strings.NewReader(wire), 100)
 		begin, err := r.Next()
-		if !errors.Is(err, ErrTooLarge) || len(begin) != 100 || !bytes.HasPrefix(begin, []byte("MSH|x")) {
+		if !errors.Is(err, hl7.ErrTooLarge) || len(begin) != 100 || !bytes.HasPrefix(begin, []byte("MSH|x")) {
 			t.Errorf("%d: %q, %v", size, begin, err)
 		}
 		if next, err := r.Next(); err != nil || string(next) != "MSH|2" {
@@ -100,7 +102,7 @@ func TestATooLargeFragmentIsDroppedForTheMessageThatFollowsInItsFrame(t *testing
 		if got, err := r.Next(); err != nil || string(got) != "MSH|2" {
 			t.Errorf("%d: %q, %v", size, got, err)
 		}
-		if got, err := r.Next(); !errors.Is(err, ErrTooLarge) || len(got) != 100 || !bytes.HasPrefix(got, []byte("MSH|y")) {
+		if got, err := r.Next(); !errors.Is(err, hl7.ErrTooLarge) || len(got) != 100 || !bytes.HasPrefix(got, []byte("MSH|y")) {
 			t.Errorf("%d: a message too large behind a fragment: %q, %v", size, got, err)
 		}
 		if got, err := r.Next(); err != nil || string(got) != "MSH|4" {

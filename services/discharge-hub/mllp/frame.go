@@ -1,4 +1,4 @@
-package hl7
+package mllp
 
 import (
 	"bufio"
@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
 
-// The bytes of the Minimal Lower Layer Protocol (HL7 v2 implementation guide, appendix C): a frame is VT message FS CR.
+// A frame is VT message FS CR.
 const (
 	startBlock = 0x0b
 	endBlock   = 0x1c
@@ -66,17 +68,17 @@ const (
 // messageStart is what every message begins with.
 const messageStart = "MSH"
 
-// NewReader reads frames of at most limit bytes from in; MaxBytes if limit is 0.
+// NewReader reads frames of at most limit bytes from in; hl7.MaxBytes if limit is 0.
 func NewReader(in io.Reader, limit int) *Reader {
 	if limit <= 0 {
-		limit = MaxBytes
+		limit = hl7.MaxBytes
 	}
 	return &Reader{in: bufio.NewReaderSize(in, 16<<10), limit: limit}
 }
 
 // Next returns the next message without its frame. The bytes stay valid until the following call.
 //
-// io.EOF is the end of the connection between frames, io.ErrUnexpectedEOF within one. ErrTooLarge comes with the beginning of the
+// io.EOF is the end of the connection between frames, io.ErrUnexpectedEOF within one. hl7.ErrTooLarge comes with the beginning of the
 // message, so that it can be refused by its control id; its rest has been skipped, and Next can be called again. So does ErrBusy. After
 // ErrEmpty, too, Next can be called again.
 func (r *Reader) Next() ([]byte, error) {
@@ -153,7 +155,7 @@ func (r *Reader) readTo(b byte) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case size-1 > r.limit:
-			return r.frame[:min(len(r.frame), r.limit)], fmt.Errorf("%w: %d bytes in one frame, at most %d are read", ErrTooLarge, size-1, r.limit)
+			return r.frame[:min(len(r.frame), r.limit)], fmt.Errorf("%w: %d bytes in one frame, at most %d are read", hl7.ErrTooLarge, size-1, r.limit)
 		case busy:
 			return r.frame, ErrBusy
 		}

@@ -1,7 +1,10 @@
 package dischargehub
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"sync/atomic"
@@ -14,7 +17,44 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
+
+// openMLLP opens the door for HL7 v2 messages where the configuration says: in the clear, with TLS, or both.
+func (h *Hub) openMLLP(cfg Config) (*mllp.Listener, error) {
+	l := &mllp.Listener{Answer: h.door.answer, Limits: cfg.mllpLimits(), Senders: h.senders, Log: h.door.log}
+	if cfg.MLLPAddr == "" && cfg.MLLPTLSAddr == "" {
+		return nil, errors.New("no door for HL7 messages: set MLLP_ADDR, MLLP_TLS_ADDR, or both")
+	}
+	if cfg.MLLPAddr != "" {
+		if err := l.Open(cfg.MLLPAddr, nil); err != nil {
+			return nil, fmt.Errorf("MLLP_ADDR: %w", err)
+		}
+	}
+	if cfg.MLLPTLSAddr != "" {
+		if err := l.Open(cfg.MLLPTLSAddr, cfg.identity(h.door.log)); err != nil {
+			return nil, fmt.Errorf("MLLP_TLS_ADDR: %w", err)
+		}
+	}
+	for _, f := range h.door.feeds {
+		if len(f.Certificates) > 0 && cfg.MLLPTLSAddr == "" {
+			return nil, fmt.Errorf("feed %s names certificates, and could send nothing without TLS: set MLLP_TLS_ADDR", f.Key)
+		}
+	}
+	return l, nil
+}
+
+func (c Config) mllpLimits() mllp.Limits {
+	return mllp.Limits{
+		Connections: cmp.Or(c.MLLPMaxConnections, 1000), PerAddress: cmp.Or(c.MLLPMaxConnectionsPerAddress, 100),
+		FirstByte: cmp.Or(c.MLLPFirstByteTimeout, 5*time.Minute), Frame: cmp.Or(c.MLLPFrameTimeout, 2*time.Minute),
+	}
+}
+
+// identity is the hub's towards hospitals, at the door and where the ward's answers go.
+func (c Config) identity(log *slog.Logger) *mllp.Identity {
+	return &mllp.Identity{CertFile: c.MLLPTLSCertFile, KeyFile: c.MLLPTLSKeyFile, CAFile: c.MLLPClientCAFile, Log: log}
+}
 
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after
 // the bytes are safe.
@@ -24,27 +64,26 @@ type mllpDoor struct {
 	now     func() time.Time
 	tracer  trace.Tracer
 	log     *slog.Logger
-	answer  atomic.Uint64 // MSH-10 of the answers, with the time of the start in front
+	answers atomic.Uint64 // MSH-10 of the answers, with the time of the start in front
 	start   string
 }
 
-// sender is who is at the other end of a connection.
-type sender struct {
-	addr string
-	// certificate holds the names in the client certificate: none on a connection without TLS.
-	certificate []string
-}
-
-// reply is what a sender hears: nothing when it asked for no answer. One that asked for none and whose message could not be stored would
-// never know; it is hung up on.
-type reply struct {
-	ack    []byte
-	hangUp bool
+// answer makes the reply to a frame, as mllp.Listener has it.
+func (l *mllpDoor) answer(ctx context.Context, from mllp.Sender, frame []byte, err error) mllp.Reply {
+	switch {
+	case err == nil:
+		return l.handle(ctx, from, frame)
+	case errors.Is(err, mllp.ErrEmpty):
+		return l.empty(ctx, from)
+	case errors.Is(err, mllp.ErrBusy):
+		return l.busy(ctx, frame)
+	}
+	return l.refuse(ctx, frame, err)
 }
 
 // handle stores a message and returns its acknowledgement: AA once it is stored, AE when it could not be, AR when it is no HL7 message, its
 // sender is not known, or it may not come this way.
-func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
+func (l *mllpDoor) handle(ctx context.Context, from mllp.Sender, raw []byte) mllp.Reply {
 	h, err := hl7.ParseHeader(raw)
 	if err != nil {
 		return l.refuse(ctx, raw, err)
@@ -54,7 +93,7 @@ func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
 	))
 	defer span.End()
 	feed, known := discharge.Match(l.feeds, h.SendingApplication, h.SendingFacility)
-	m := inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known && feed.MaySend(from.certificate), Span: span}
+	m := inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known && feed.MaySend(from.Certificate), Span: span}
 	if m.Accepted {
 		m.Feed = feed.Key // what is rejected is nobody's: the same bytes, sent rightly, are another message
 	}
@@ -71,7 +110,7 @@ func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
 	if !m.Accepted {
 		span.SetStatus(codes.Error, "not the feed's certificate")
 		l.log.WarnContext(ctx, "message rejected: its connection may not send for this feed",
-			"feed", feed.Key, "remote", from.addr, "tls", from.certificate != nil, "certificate", from.certificate)
+			"feed", feed.Key, "remote", from.Addr, "tls", from.Certificate != nil, "certificate", from.Certificate)
 		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
 			Text: "This connection may not send what MSH-3 and MSH-4 name: that takes TLS with a client certificate that is configured for this sender."})
 	}
@@ -80,7 +119,7 @@ func (l *mllpDoor) handle(ctx context.Context, from sender, raw []byte) reply {
 }
 
 // refuse keeps the bytes of what cannot be read, then rejects it.
-func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) reply {
+func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) mllp.Reply {
 	h, _ := hl7.ParseHeader(raw) // as much of a header as there is
 	if err := l.receive(ctx, inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Span: trace.SpanFromContext(ctx)}); err != nil {
 		return l.ack(h, notStored)
@@ -91,31 +130,32 @@ func (l *mllpDoor) refuse(ctx context.Context, raw []byte, cause error) reply {
 
 // empty rejects a frame with nothing in it. There are no bytes to keep; who sent it must not wait for ever, nor take the answer to its next
 // message for the answer to this.
-func (l *mllpDoor) empty(ctx context.Context, from sender) reply {
-	l.log.WarnContext(ctx, "message rejected: its frame is empty", "remote", from.addr)
+func (l *mllpDoor) empty(ctx context.Context, from mllp.Sender) mllp.Reply {
+	l.log.WarnContext(ctx, "message rejected: its frame is empty", "remote", from.Addr)
 	return l.ack(hl7.Header{}, hl7.Ack{Code: hl7.Reject, Condition: hl7.SegmentSequenceError,
 		Text: "The frame is empty: there is no HL7 v2 message in it. Send the message again, or nothing between messages."})
 }
 
 // busy refuses for the moment what is too large to be kept beside the large messages of others.
-func (l *mllpDoor) busy(ctx context.Context, raw []byte) reply {
+func (l *mllpDoor) busy(ctx context.Context, raw []byte) mllp.Reply {
 	h, _ := hl7.ParseHeader(raw)
-	l.log.WarnContext(ctx, "message not taken now: too many large messages are on their way", "limit", maxLargeFrames)
+	l.log.WarnContext(ctx, "message not taken now: too many large messages are on their way", "limit", mllp.MaxLargeFrames)
 	return l.ack(h, hl7.Ack{Code: hl7.Error, Condition: hl7.InternalError, Text: "Not stored: too many large messages arrive at this moment. Send this message again."})
 }
 
 var notStored = hl7.Ack{Code: hl7.Error, Text: "Not stored: Homeward cannot reach its database. Send this message again.", Condition: hl7.InternalError}
 
-// ack is the answer in the mode that the sender asked for.
-func (l *mllpDoor) ack(h hl7.Header, a hl7.Ack) reply {
+// ack is the answer in the mode that the sender asked for. One that asked for none and whose message could not be stored would never know:
+// it is hung up on.
+func (l *mllpDoor) ack(h hl7.Header, a hl7.Ack) mllp.Reply {
 	code, wanted := a.Code.For(h)
 	if !wanted {
-		return reply{hangUp: a.Code == hl7.Error}
+		return mllp.Reply{HangUp: a.Code == hl7.Error}
 	}
 	a.Code = code
-	a.ControlID = l.start + strconv.FormatUint(l.answer.Add(1), 36)
+	a.ControlID = l.start + strconv.FormatUint(l.answers.Add(1), 36)
 	a.At = l.now()
-	return reply{ack: a.To(h)}
+	return mllp.Reply{Ack: a.To(h)}
 }
 
 // spanName names the message, but only by a trigger: whatever else a sender writes into MSH-9 stays out of the telemetry.

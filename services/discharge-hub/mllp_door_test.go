@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
 // connect opens a connection to the door from a local address; an empty one is the system's choice.
@@ -39,14 +40,14 @@ func TestASenderThatDripsDelaysNobody(t *testing.T) {
 	h := startHub(t)
 	slow := connect(t, h.cfg.MLLPAddr, "")
 	deaf := connect(t, h.cfg.MLLPAddr, "") // sends and never reads
-	drip := hl7.Frame(adt("A03", "SLOW", "VSLOW", day(2, 14)).Bytes())
+	drip := mllp.Frame(adt("A03", "SLOW", "VSLOW", day(2, 14)).Bytes())
 	fast := connect(t, h.cfg.MLLPAddr, "")
-	in := hl7.NewReader(fast, 0)
+	in := mllp.NewReader(fast, 0)
 	for i := range 100 {
 		if _, err := slow.Write(drip[i : i+1]); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := deaf.Write(hl7.Frame(adt("A08", fmt.Sprint("D", i), "VDEAF", day(2, 14)).Bytes())); err != nil {
+		if _, err := deaf.Write(mllp.Frame(adt("A08", fmt.Sprint("D", i), "VDEAF", day(2, 14)).Bytes())); err != nil {
 			t.Fatal(err)
 		}
 		if ack := exchange(t, fast, in, adt("A03", fmt.Sprint("M", i), fmt.Sprint("V", i), day(2, 14)).Bytes()); ack.Get("MSA-1").Text() != "AA" {
@@ -59,7 +60,7 @@ func TestASenderThatDripsDelaysNobody(t *testing.T) {
 	if _, err := slow.Write(drip[100:]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hl7.NewReader(slow, 0).Next(); err != nil {
+	if _, err := mllp.NewReader(slow, 0).Next(); err != nil {
 		t.Errorf("the slow sender has no answer to its message in the end: %v", err)
 	}
 }
@@ -69,7 +70,7 @@ func TestAConnectionThatSaysNothingOrStallsInAFrameIsEnded(t *testing.T) {
 		c.MLLPFirstByteTimeout, c.MLLPFrameTimeout = 200*time.Millisecond, 200*time.Millisecond
 	})
 	idle := connect(t, h.cfg.MLLPAddr, "")
-	in := hl7.NewReader(idle, 0)
+	in := mllp.NewReader(idle, 0)
 	exchange(t, idle, in, adt("A03", "M1", "V1", day(2, 14)).Bytes())
 
 	silent, stalled, dripping := connect(t, h.cfg.MLLPAddr, ""), connect(t, h.cfg.MLLPAddr, ""), connect(t, h.cfg.MLLPAddr, "")
@@ -95,7 +96,7 @@ func TestTooManyConnectionsOfOneAddressKeepNobodyElseOut(t *testing.T) {
 	var flood []net.Conn
 	for range 3 {
 		conn := connect(t, h.cfg.MLLPAddr, "127.0.0.2")
-		exchange(t, conn, hl7.NewReader(conn, 0), adt("A03", "M1", "V1", day(2, 14)).Bytes()) // it is in
+		exchange(t, conn, mllp.NewReader(conn, 0), adt("A03", "M1", "V1", day(2, 14)).Bytes()) // it is in
 		flood = append(flood, conn)
 	}
 	if !ended(connect(t, h.cfg.MLLPAddr, "127.0.0.2")) {
@@ -106,7 +107,7 @@ func TestTooManyConnectionsOfOneAddressKeepNobodyElseOut(t *testing.T) {
 	}
 	for range 2 {
 		conn := connect(t, h.cfg.MLLPAddr, "127.0.0.3")
-		exchange(t, conn, hl7.NewReader(conn, 0), adt("A03", "M1", "V1", day(2, 14)).Bytes())
+		exchange(t, conn, mllp.NewReader(conn, 0), adt("A03", "M1", "V1", day(2, 14)).Bytes())
 	}
 	if !ended(connect(t, h.cfg.MLLPAddr, "127.0.0.4")) {
 		t.Error("a sixth connection was let in where five may be open")
@@ -114,8 +115,8 @@ func TestTooManyConnectionsOfOneAddressKeepNobodyElseOut(t *testing.T) {
 	_ = flood[0].Close()
 	for again := false; !again; { // the place is free once the door has seen that the connection is closed
 		conn := connect(t, h.cfg.MLLPAddr, "127.0.0.4")
-		if _, err := conn.Write(hl7.Frame(adt("A03", "M3", "V3", day(2, 14)).Bytes())); err == nil {
-			_, err := hl7.NewReader(conn, 0).Next()
+		if _, err := conn.Write(mllp.Frame(adt("A03", "M3", "V3", day(2, 14)).Bytes())); err == nil {
+			_, err := mllp.NewReader(conn, 0).Next()
 			again = err == nil
 		}
 		_ = conn.Close()
@@ -125,7 +126,7 @@ func TestTooManyConnectionsOfOneAddressKeepNobodyElseOut(t *testing.T) {
 func TestAnswersAreThoseOfTheModeThatTheSenderAskedFor(t *testing.T) {
 	h := startHub(t)
 	conn := connect(t, h.cfg.MLLPAddr, "")
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	mode := func(id, accept, application string) *hl7.Builder {
 		return adt("A03", id, "V"+id, day(2, 14)).Set("MSH-15", accept).Set("MSH-16", application)
 	}
@@ -138,7 +139,7 @@ func TestAnswersAreThoseOfTheModeThatTheSenderAskedFor(t *testing.T) {
 	if got := exchange(t, conn, in, mode("M3", "NE", "AL").Bytes()).Get("MSA-1").Text(); got != "AA" {
 		t.Errorf("application acknowledgement alone: %s", got)
 	}
-	if _, err := conn.Write(hl7.Frame(mode("M4", "NE", "NE").Bytes())); err != nil {
+	if _, err := conn.Write(mllp.Frame(mode("M4", "NE", "NE").Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	if got := exchange(t, conn, in, adt("A03", "M5", "V5", day(2, 14)).Bytes()).Get("MSA-2").Text(); got != "M5" {
@@ -153,7 +154,7 @@ func TestAnswersAreThoseOfTheModeThatTheSenderAskedFor(t *testing.T) {
 	if got := exchange(t, conn, in, mode("M6", "AL", "").Bytes()).Get("MSA-1").Text(); got != "CE" {
 		t.Errorf("enhanced mode, nothing can be stored: %s", got)
 	}
-	if _, err := conn.Write(hl7.Frame(mode("M7", "NE", "NE").Bytes())); err != nil {
+	if _, err := conn.Write(mllp.Frame(mode("M7", "NE", "NE").Bytes())); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := in.Next(); err != io.EOF {
@@ -167,7 +168,7 @@ func TestAnswersAreThoseOfTheModeThatTheSenderAskedFor(t *testing.T) {
 func TestAnEmptyFrameIsAnsweredAndKeepsNothing(t *testing.T) {
 	h := startHub(t)
 	conn := connect(t, h.cfg.MLLPAddr, "")
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	for _, nothing := range []string{"", "\r\n"} {
 		ack := exchange(t, conn, in, []byte(nothing))
 		if text := ack.Get("MSA-3").Text(); ack.Get("MSA-1").Text() != "AR" || ack.Get("MSA-2").Text() != "" || !strings.Contains(text, "empty") {
@@ -185,7 +186,7 @@ func TestAnEmptyFrameIsAnsweredAndKeepsNothing(t *testing.T) {
 func TestABatchIsAnsweredReadably(t *testing.T) {
 	h := startHub(t)
 	conn := connect(t, h.cfg.MLLPAddr, "")
-	in := hl7.NewReader(conn, 0)
+	in := mllp.NewReader(conn, 0)
 	for _, batch := range []string{"FHS|^~\\&|MSEPAS|RAJ\rBHS|^~\\&|MSEPAS|RAJ\r", "BHS|^~\\&|MSEPAS|RAJ\r"} {
 		ack := exchange(t, conn, in, append([]byte(batch), adt("A03", "M1", "V1", day(2, 14)).Bytes()...))
 		if text := ack.Get("MSA-3").Text(); ack.Get("MSA-1").Text() != "AR" || !strings.Contains(text, "frame of its own") {
@@ -214,7 +215,7 @@ func TestADoorThatCannotOpenSaysWhatToSet(t *testing.T) {
 		if strings.HasPrefix(want, "set") {
 			hub.door.feeds = list
 		}
-		if _, err := listenMLLP(cfg, hub); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := hub.openMLLP(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %s", err, want)
 		}
 	}

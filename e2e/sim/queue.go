@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -44,6 +45,9 @@ func (s *staff) lookInto(ctx context.Context, subject string, stay oracle.Stay) 
 		return
 	}
 	open := list.GetExceptions()
+	slices.SortFunc(open, func(a, b *dischargev1.MessageException) int { // ids are dealt in no order where one transaction opens several
+		return cmp.Or(cmp.Compare(a.GetSpellId(), b.GetSpellId()), cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetControlId(), b.GetControlId()))
+	})
 	if own := slices.DeleteFunc(slices.Clone(open), func(e *dischargev1.MessageException) bool { return e.GetSpellId() != stay.SpellID }); len(own) > 0 {
 		open = own
 	}

@@ -136,6 +136,13 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.tell("heal")
 	w.heal()
 	w.settle()
+	if len(w.violations) == 0 { // what was delivered can be worked on
+		w.tell("people go on")
+		w.staff.left = 20 + w.rng.IntN(20)
+		w.live()
+		w.heal()
+		w.settle()
+	}
 	w.toldOut()
 	w.tell("all quiet")
 	w.staff.settled = w.now()

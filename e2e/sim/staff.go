@@ -43,12 +43,15 @@ type command struct {
 func (s *staff) ready() bool { return s.left > 0 && s.busy < 3 }
 func (s *staff) done() bool  { return s.left == 0 && s.busy == 0 }
 
+// busyStays have as much of people's attention as all stays together, so that one does after another what a task needs.
+const busyStays = 3
+
 // act lets somebody do one thing about a spell.
 func (s *staff) act() {
 	w := s.w
 	s.left--
 	s.given++
-	stay := w.stays[w.rng.IntN(len(w.stays))]
+	stay := w.stays[w.rng.IntN([]int{busyStays, len(w.stays)}[w.rng.IntN(2)])]
 	n := s.given
 	subject := fmt.Sprintf("worker-%d", n)
 	w.restore.spoils(stay.SpellID)

@@ -23,6 +23,14 @@ var All = []Canary{
 		Promise: "what was acknowledged is stored", Tests: "services/discharge-hub", Simulated: true, Cell: "discharge-hub: door.store crash-before",
 	},
 	{
+		Name: "answered-uncommitted", Breaks: "the FHIR door answers 2xx when its commit has failed",
+		Promise: "what was answered with 2xx is stored", Simulated: true, // the package's tests fail no commit
+	},
+	{
+		Name: "request-id-forgotten", Breaks: "the FHIR door takes a repeated X-Request-ID for a new one",
+		Promise: "a repeated request has the same answer and no second effect", Tests: "services/discharge-hub", Simulated: true,
+	},
+	{
 		Name: "fold-by-arrival", Breaks: "messages are folded in the order in which they arrived",
 		Promise: "the order, doubling and delay of messages change no outcome", Tests: "services/discharge-hub", Simulated: true,
 	},
@@ -63,6 +71,10 @@ var All = []Canary{
 		Promise: "each version is applied once", Tests: "services/kit/inbox", Simulated: true,
 	},
 	{
+		Name: "error-beside-poison-passes", Breaks: "an event that could not be applied for the moment is taken for applied where another one of its batch is poison",
+		Promise: "poison holds up nobody, and loses nothing", Tests: "services/kit/inbox", // nothing is poison in the simulation
+	},
+	{
 		Name: "older-version-passes", Breaks: "the fence lets everything pass",
 		Promise: "a newer state is never overwritten by an older one", Tests: "services/kit/inbox", Simulated: true,
 	},
@@ -89,6 +101,14 @@ var All = []Canary{
 	{
 		Name: "stale-command", Breaks: "a command is carried out on a version that its giver has not seen",
 		Promise: "two people never overwrite each other's work", Tests: "services/community-pickup", // the rules refuse most such commands by themselves
+	},
+	{
+		Name: "task-read-unlocked", Breaks: "an event is applied to a task as it was before what somebody is doing to it",
+		Promise: "nobody's work is overwritten", Tests: "services/community-pickup", // the simulation seldom has both at one task
+	},
+	{
+		Name: "released-slot-kept", Breaks: "a slot that is given back or lost is free for nobody",
+		Promise: "a slot is somebody's or free", Tests: "services/reablement-capacity", Simulated: true,
 	},
 	{
 		Name: "hold-without-expiry", Breaks: "a hold has no end",

@@ -21,6 +21,9 @@
 //		wrong = append(wrong, oracle.CheckNotices(want, seen, delivered, now)...)
 //	}
 //
+// A [Record] is a person of whom a hospital tells resource by resource. What it writes counts as recorded when the hub received it, which only
+// the hub can say: [Write.Received] makes a message of what was written and that time.
+//
 // A merge joins the numbers of two records, and everything told under either is then told of both; about two numbers the last word counts.
 // After a moved visit the spell is the person's to whom it was given (records.go). A message may be about several spells: [Told.SpellIDs]. What
 // people do about assessments and reablement is held against the spell too ([CheckAssessment], [CheckNeed]). Nobody may revoke a merge that the hub has not read: send

@@ -64,15 +64,24 @@ func coded(system, code string) object {
 
 // bundle is the message `discharged` or `discharge-cancelled`.
 func (m Told) bundle() object {
-	event, stay := "discharge-cancelled", object{
-		"resourceType": "Encounter", "status": "in-progress", "class": object{"code": "IMP"}, "identifier": []object{identifier(raj+"/visit-number", m.Visit)},
+	event, status := "discharge-cancelled", "in-progress"
+	if m.Kind == "A03" {
+		event, status = "discharged", "finished"
 	}
+	return object{"resourceType": "Bundle", "type": "message", "timestamp": m.Recorded.Format(time.RFC3339), "entry": []object{
+		{"resource": object{"resourceType": "MessageHeader", "source": object{"endpoint": "urn:oracle"},
+			"eventCoding": object{"system": fhirBase + "/CodeSystem/handover-event", "code": event}}},
+		{"resource": m.patient()}, {"resource": m.encounter(status)},
+	}}
+}
+
+func (m Says) encounter(status string) object {
+	stay := object{"resourceType": "Encounter", "status": status, "class": object{"code": "IMP"}, "identifier": []object{identifier(raj+"/visit-number", m.Visit)}}
 	period := object{}
 	if !m.Admitted.IsZero() {
 		period["start"] = m.Admitted.Format(time.RFC3339)
 	}
-	if m.Kind == "A03" {
-		event, stay["status"] = "discharged", "finished"
+	if status == "finished" {
 		period["end"] = m.Left.Format(time.RFC3339)
 	}
 	stay["period"] = period
@@ -82,14 +91,10 @@ func (m Told) bundle() object {
 	if m.Method != "" {
 		stay["extension"] = []object{{"url": methodField, "valueCodeableConcept": coded(methods, m.Method)}}
 	}
-	return object{"resourceType": "Bundle", "type": "message", "timestamp": m.Recorded.Format(time.RFC3339), "entry": []object{
-		{"resource": object{"resourceType": "MessageHeader", "source": object{"endpoint": "urn:oracle"},
-			"eventCoding": object{"system": fhirBase + "/CodeSystem/handover-event", "code": event}}},
-		{"resource": m.patient()}, {"resource": stay},
-	}}
+	return stay
 }
 
-func (m Told) patient() object {
+func (m Says) patient() object {
 	p := object{"resourceType": "Patient", "identifier": []object{identifier(raj+"/patient-number", m.Patient)},
 		"name": []object{{"family": "ORACKLESBYE", "given": []string{"ORLANDYNE"}}}}
 	if m.NHS != "" {

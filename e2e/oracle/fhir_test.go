@@ -1,9 +1,11 @@
 package oracle
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -41,5 +43,30 @@ func TestAStayToldByFHIRComesToTheSame(t *testing.T) {
 	}
 	if discharges == 0 || cancellations == 0 {
 		t.Errorf("%d discharges and %d cancellations by FHIR", discharges, cancellations)
+	}
+}
+
+// A stay that is told by resource comes to the same as the triggers that say so, whichever words came in between.
+func TestAStayToldByResourceComesToWhatItsTriggersSay(t *testing.T) {
+	now := time.Date(2026, 5, 20, 14, 0, 0, 0, London)
+	for _, c := range []struct {
+		said, status string
+		discharge    int
+	}{
+		{"in-progress", "in-hospital", 0}, {"in-progress finished", "discharged", 1}, {"finished onleave", "in-hospital", 0}, {"onleave in-progress", "in-hospital", 0},
+		{"finished in-progress finished", "discharged", 2}, {"finished finished", "discharged", 1}, {"finished cancelled", "voided", 0},
+		{"cancelled in-progress", "in-hospital", 0}, {"cancelled finished", "discharged", 1},
+	} {
+		record := NewRecord(rand.New(rand.NewPCG(7, 7)), 1, now)
+		var told []Told
+		before := ""
+		for i, status := range strings.Fields(c.said) {
+			w := record.Encounter(status, Subject{}, now)
+			told = append(told, w.Received(fmt.Sprintf("R-%d", i), before, now.Add(time.Duration(i)), fmt.Append(w.Body, i)))
+			before = status
+		}
+		if got := Expect(told); len(got) != 1 || got[0].SpellID != record.SpellID || got[0].Status != c.status || got[0].Discharge != c.discharge || len(got[0].Exceptions) > 0 {
+			t.Errorf("%s: %+v", c.said, got)
+		}
 	}
 }

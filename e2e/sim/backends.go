@@ -37,8 +37,12 @@ type session struct {
 	mu       sync.Mutex
 	backend  *backend
 	greeting []byte // still to be read
-	asked    bool   // the backend owes an answer
-	over     bool
+
+	// reading is held while the driver reads from the backend. It may do so in the background, when the machine is slow to take what it writes:
+	// who brings the backend back must not have its answers read by that.
+	reading sync.Mutex
+	asked   atomic.Bool // the backend owes an answer
+	over    atomic.Bool
 }
 
 func (b *backends) dial(_ context.Context, network, addr string) (net.Conn, error) {
@@ -53,7 +57,7 @@ func (s *session) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.over:
+	case s.over.Load():
 		return 0, net.ErrClosed
 	case s.backend == nil && len(b) == 16:
 		s.finish()
@@ -64,7 +68,7 @@ func (s *session) Write(b []byte) (int, error) {
 		s.finish()
 		return len(b), nil
 	}
-	s.asked = true
+	s.asked.Store(true)
 	return s.backend.Write(b)
 }
 
@@ -102,20 +106,22 @@ func (s *session) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	from := s.backend
-	over := s.over
 	s.mu.Unlock()
-	if over || from == nil {
+	if s.over.Load() || from == nil {
 		return 0, io.EOF
 	}
 	if s.lose.Load() {
 		s.end()
 		return 0, io.ErrUnexpectedEOF
 	}
-	n, err := from.Read(b) // the lock is free: a statement may wait for another one's transaction
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.over.Load() {
+		return 0, io.EOF
+	}
+	n, err := from.Read(b) // the other lock is free: a statement may wait for another one's transaction
 	if ready(b[:n]) {
-		s.asked = false
+		s.asked.Store(false)
 	}
 	return n, err
 }
@@ -129,12 +135,14 @@ func (s *session) end() {
 
 // finish brings the backend back. Whoever calls it holds the lock.
 func (s *session) finish() {
-	if s.over {
+	if s.over.Swap(true) {
 		return
 	}
-	s.over = true
 	if s.backend != nil {
-		if err := s.backend.reset(s.asked); err != nil {
+		_ = s.backend.SetReadDeadline(time.Unix(1, 0)) // ends a read
+		s.reading.Lock()
+		defer s.reading.Unlock()
+		if err := s.backend.reset(s.asked.Load()); err != nil {
 			panic(fmt.Sprintf("simulation: reset a session: %v", err))
 		}
 		s.of.mu.Lock()

@@ -233,7 +233,7 @@ func (w *world) checkCare(c cared, expected []oracle.Expected) {
 			w.fail("spell %s: nobody asked for its assessment", spell)
 		}
 		if acts := w.carriedOut(capacity, "need", spell); len(acts) > 0 {
-			wrong = append(wrong, oracle.CheckNeed(want, acts, oracle.MayHaveEnded(stay.Messages), c.needs[spell])...)
+			wrong = append(wrong, oracle.CheckNeed(want, acts, len(stay.Messages) == 0 || oracle.MayHaveEnded(stay.Messages), c.needs[spell])...)
 		} else if c.needs[spell] != nil {
 			w.fail("spell %s: nobody asked for its reablement", spell)
 		}

@@ -101,7 +101,7 @@ func (w *world) check() {
 	}
 	w.nothingElse(spells)
 	w.checkQueue(expected, open)
-	w.checkTasks(all)
+	w.checkLists(all)
 	w.checkPreviews()
 	w.checkTold(expected, care)
 }
@@ -154,6 +154,9 @@ func (w *world) nothingElse(spells map[string]bool) {
 		GROUP BY task_id, kind, schedule HAVING count(*) > 1) n`)
 	w.none("capacities with more people than slots", `SELECT count(*) FROM reablement_capacity.capacity c
 		WHERE (SELECT count(*) FROM reablement_capacity.slot s WHERE s.capacity_id = c.id) > c.slots`)
+	w.none("slots of people who have no place", `SELECT count(*) FROM reablement_capacity.slot s JOIN reablement_capacity.need n USING (spell_id)
+		WHERE n.capacity_id IS DISTINCT FROM s.capacity_id`)
+	w.none("sweeps of a task that fired nothing", `SELECT count(*) FROM community_pickup.audit WHERE action = 'task.notice' AND detail LIKE 'notices= %'`)
 	w.none("holds that did not end in time", fmt.Sprintf(`SELECT count(*) FROM reablement_capacity.need WHERE status = 'held' AND held_until < '%s'`,
 		w.now().Add(-healStep).Format(time.RFC3339Nano)))
 	w.none("needs that hold no slot", fmt.Sprintf(`SELECT count(*) FROM reablement_capacity.need n

@@ -5,6 +5,9 @@
 // to flow; it passes it on when the flow comes to its next point, ends, or when PostgreSQL says that it is blocked by another one's lock. So
 // transactions overlap, and a seed still decides everything: run twice it gives the same trace.
 //
+// Messages come in by HL7, over gRPC and by FHIR (people.go, door.go), and some people are told of resource by resource (desk.go), each request
+// until it is answered. No network is between them and the hub's doors, so answers are lost at the scheduler's will.
+//
 // JetStream is a model with the defects that the real one was seen to have (courier.go). What goes wrong, and how often, is in faults.go.
 // When a seed is over, package oracle, which knows nothing of the services' code, says what must have become of every spell (check.go).
 package sim

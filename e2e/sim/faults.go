@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -48,6 +49,12 @@ const (
 	wardBusy           Fault = "ward that has no room for an answer (AE)"
 	wardRejects        Fault = "ward that rejects an answer (AR)"
 	engineBusy         Fault = "webhook that answers 503"
+	fhirCrashBefore    Fault = "FHIR door: crash before a commit"
+	fhirCrashAfter     Fault = "FHIR door: crash after a commit, before its reply"
+	fhirCommitLost     Fault = "FHIR door: commit whose reply is lost"
+	fhirAnswerLost     Fault = "FHIR door: answer lost"
+	fhirRepeated       Fault = "FHIR door: request repeated while the first is under way"
+	fhirOvertaken      Fault = "FHIR door: write that another one came before (409, 412)"
 )
 
 // Faults are all kinds, in the order in which they are reported.
@@ -56,12 +63,16 @@ var Faults = []Fault{
 	publishRefused, publishPartly, publishAckLost, peerDown, peerSlow, peerTwice, peerAnswerLost, stalledFlow, laggingWorker, doubledWorker,
 	pausedProcess, clockAhead, clockBack, clockChange, restoredHub, restoredPickup, restoredAssessment, restoredReablement, lostAcknowledged, storedTwice, broughtTwice, broughtAfterAck, reordered,
 	lostAck, acksForgotten, truncated, wiped, wardBusy, wardRejects, engineBusy,
+	fhirCrashBefore, fhirCrashAfter, fhirCommitLost, fhirAnswerLost, fhirRepeated, fhirOvertaken,
 }
+
+// atFHIRDoor are the kinds that are counted apart where they meet a request at the FHIR door.
+var atFHIRDoor = map[Fault]Fault{crashBeforeCommit: fhirCrashBefore, crashAfterCommit: fhirCrashAfter, lostCommitReply: fhirCommitLost}
 
 // odds are how often what the courier and the wards may do wrong goes wrong, where it can.
 var odds = map[Fault]float64{
 	lostAcknowledged: 0.05, storedTwice: 0.04, broughtTwice: 0.06, broughtAfterAck: 0.06, reordered: 0.15, lostAck: 0.04,
-	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.1,
+	wardBusy: 0.05, wardRejects: 0.02, engineBusy: 0.1, fhirRepeated: 0.1,
 }
 
 // faults makes things go wrong, and counts them.
@@ -106,8 +117,11 @@ func (w *world) step(f *flow) {
 	w.engine.look()
 	odds := 0.012
 	switch f.at.kind {
-	case committing, publishing, calling:
+	case committing, publishing, calling, answering:
 		odds = 0.05
+	}
+	if f.fhir && f.at.kind != statement { // there are few of them
+		odds *= 3
 	}
 	if !w.faults.on || f.proc == nil || w.rng.Float64() >= odds*w.roughness {
 		w.sched.grant(f, verdict{})
@@ -125,9 +139,15 @@ func (w *world) step(f *flow) {
 		kind = w.faults.pick(crashAnywhere, lostReply, cutConnection, stalledFlow)
 	case stored:
 		kind = stalledFlow
+	case answering:
+		kind = w.faults.pick(fhirAnswerLost, crashAnywhere)
 	}
-	w.faults.happened(kind)
-	w.tell("fault: %s, in %s at %q", kind, f.name, f.at.what)
+	counted := kind
+	if own, ok := atFHIRDoor[kind]; ok && f.fhir {
+		counted = own
+	}
+	w.faults.happened(counted)
+	w.tell("fault: %s, in %s at %q", counted, f.name, f.at.what)
 	switch kind {
 	case crashBeforeCommit, crashBeforePublish, crashAnywhere:
 		w.crash(f.proc)
@@ -136,7 +156,7 @@ func (w *world) step(f *flow) {
 		p := f.proc
 		w.sched.grant(f, verdict{lose: true})
 		w.crash(p)
-	case lostCommitReply, lostReply, publishAckLost, peerAnswerLost:
+	case lostCommitReply, lostReply, publishAckLost, peerAnswerLost, fhirAnswerLost:
 		w.sched.grant(f, verdict{lose: true})
 	case cutConnection, publishRefused, peerDown:
 		w.sched.grant(f, verdict{err: errCut})
@@ -173,6 +193,9 @@ func (w *world) disturb() {
 		n.proc.session.end()
 		n.proc.session = nil
 	case clockAhead, clockBack:
+		if w.restore.service == n.service && n.service == "discharge-hub" && slices.ContainsFunc(w.desks, (*desk).busy) {
+			return // see mindsClock
+		}
 		by := []time.Duration{2 * time.Second, 90 * time.Second, 11 * time.Minute, 3 * time.Hour, 50 * 24 * time.Hour}[w.rng.IntN(5)]
 		if kind == clockBack {
 			by = -by

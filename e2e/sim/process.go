@@ -17,6 +17,7 @@ import (
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/discharge-hub"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/bus"
 	"github.com/homeward-care/homeward/services/kit/pg"
 	"github.com/homeward-care/homeward/services/kit/run"
@@ -52,6 +53,7 @@ type process struct {
 	node    *node
 	svc     *service.Service
 	hub     *dischargehub.Hub
+	door    http.Handler // the hub's, of FHIR
 	rpc     registry
 	dead    atomic.Bool
 	closed  bool // its doors are: it has not taken over what a restore lost
@@ -76,15 +78,20 @@ type settings struct {
 	place   pickup.Place
 	feeds   []discharge.Feed
 	clients string // folder; empty when there are none
+	// verifier reads tokens; token is that of the engine, which signs in whether or not it is configured as a client.
+	verifier *authn.Verifier
+	token    string
 }
 
 // start runs the service on a node.
 func (n *node) start() error {
 	w := n.world
-	n.skew = min(n.skew, 0) // whoever starts it has looked whether the clock is ahead
+	if n.skew > 0 || n.skew < -24*time.Hour { // whoever starts it has looked whether the clock is ahead, or weeks behind
+		n.skew = 0
+	}
 	p := &process{node: n, rpc: registry{}}
 	p.svc = &service.Service{
-		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc,
+		Name: n.service, Log: slog.New(teller{w, n}), Tracer: noop.NewTracerProvider(), DB: n.db, RPC: p.rpc, Verifier: w.settings.verifier,
 		Dial:      func(addr string) (grpc.ClientConnInterface, error) { return wire{w, addr}, nil },
 		Publisher: p.publisher,
 		Subscribe: func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
@@ -113,11 +120,13 @@ func (p *process) wire(s settings) (err error) {
 		if p.hub, err = dischargehub.Wire(p.svc, dischargehub.Config{
 			PickupAddr: "community-pickup", AssessmentAddr: "light-touch-assessment", ClientsDir: s.clients,
 			AttemptsKept: 10 * 365 * 24 * time.Hour, // the checks count them all
+			FHIRRate:     1e6,                       // it is counted by the clock of the machine
 		}, s.feeds); err != nil {
 			return err
 		}
+		p.door = p.hub.FHIR(publicURL, http.NotFoundHandler())
 		p.hub.StepPosts(p.svc, &http.Client{Transport: post{p.node.world.engine, p}}, 1)
-		err = p.hub.AnswerWards(p.svc, p.line)
+		p.hub.StepAnswers(p.svc, p.line)
 	case "community-pickup":
 		err = communitypickup.Wire(p.svc, communitypickup.Config{
 			HubAddr: "discharge-hub", AssessmentAddr: "light-touch-assessment", ReablementAddr: "reablement-capacity",

@@ -53,6 +53,9 @@ func (s *staff) lookInto(ctx context.Context, subject string, stay oracle.Stay) 
 	}
 	act := w.rng.IntN(5)
 	if len(open) == 0 || act == 0 {
+		if len(stay.Messages) == 0 { // it is told resource by resource
+			return
+		}
 		m := stay.Messages[w.rng.IntN(len(stay.Messages))]
 		_, _ = client.ReplayMessage(ctx, &dischargev1.ReplayMessageRequest{Key: &dischargev1.ReplayMessageRequest_ControlId{ControlId: m.ControlID}, DryRun: w.rng.IntN(2) == 0})
 		return

@@ -25,6 +25,7 @@ type flow struct {
 	at    point
 	proc  *process // whose code waits at the point; nil outside of all
 	ended func()   // called when the flow is over
+	fhir  bool     // it is a request at the FHIR door
 	// blockers are the backends whose locks its statement waits for.
 	blockers  []int32
 	cancelled bool
@@ -62,6 +63,7 @@ const (
 	stored // a statement that was blocked has ended
 	publishing
 	calling
+	answering
 )
 
 // verdict is what happens to a flow at its point.

@@ -88,7 +88,11 @@ func Open(ctx context.Context, url string) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Simulator{db: db, settings: settings{place, list, clients}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
+	verifier, token, err := signIn(clients)
+	if err != nil {
+		return nil, err
+	}
+	return &Simulator{db: db, settings: settings{place, list, clients, verifier, token}, pools: map[string]*pg.DB{}, watched: &watchFor{}}, nil
 }
 
 // Close removes what the simulator has written beside the database.
@@ -128,6 +132,7 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	if w.rng.IntN(2) == 0 {
 		w.settings.clients = ""
 	}
+	w.door = &door{w: w, said: map[string]said{}}
 	w.roughness = []float64{0.3, 1, 1, 2.5}[w.rng.IntN(4)]
 	if err := w.populate(s); err != nil {
 		return Result{}, err
@@ -135,6 +140,7 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.live()
 	w.tell("heal")
 	w.heal()
+	w.closeDesks()
 	w.settle()
 	if len(w.violations) == 0 { // what was delivered can be worked on
 		w.tell("people go on")
@@ -145,6 +151,7 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	}
 	w.toldOut()
 	w.tell("all quiet")
+	w.repeatFHIR()
 	w.staff.settled = w.now()
 	if len(w.violations) == 0 {
 		w.weeks()
@@ -191,8 +198,14 @@ func (w *world) populate(s *Simulator) error {
 	}
 	w.clock = last.Add(time.Duration(w.rng.IntN(3600)) * time.Second)
 	w.startedAt = w.now()
+	for i := range w.stays {
+		if w.rng.IntN(3) == 0 { // as far as FHIR says the same
+			w.stays[i] = w.stays[i].ByFHIR(w.now())
+		}
+	}
 	w.share()
 	w.restore = planRestore(w)
+	w.openDesks()
 	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{}, queueWork: newQueueWork()}
 	for _, name := range serviceNames {
 		replicas := 1

@@ -144,6 +144,7 @@ func (w *world) checkTold(expected []oracle.Expected, care map[string]oracle.Car
 	}
 	if w.settings.clients != "" {
 		w.engine.check(expected, touched)
+		w.checkTasks()
 	}
 }
 
@@ -163,15 +164,21 @@ func (s *wards) check(expected []oracle.Expected, touched func(spell string) boo
 	}
 	noted := s.noted()
 	for _, feed := range answered {
+		newest := map[string]int64{}
 		for _, a := range s.accepted[feed] {
-			if _, is := noted[a.ControlID]; !is {
+			n, is := noted[a.ControlID]
+			if !is {
 				w.fail("the ward of %s was told %s of %s, and nobody has noted it", feed, a.Word, a.Reference)
 			}
+			if n.id < newest[a.Reference] {
+				w.fail("the ward of %s was told %s of %s after what came later", feed, a.Word, a.Reference)
+			}
+			newest[a.Reference] = n.id
 		}
 	}
-	for id, what := range noted {
+	for id, n := range noted {
 		if !s.known[id] {
-			w.fail("%s is noted as accepted, and the ward has not accepted it", what)
+			w.fail("%s is noted as accepted, and the ward has not accepted it", n.what)
 		}
 	}
 	for _, want := range expected {
@@ -179,20 +186,27 @@ func (s *wards) check(expected []oracle.Expected, touched func(spell string) boo
 	}
 }
 
+// notedAnswer is an answer that the hub holds as accepted. Those of a spell have rising ids.
+type notedAnswer struct {
+	id   int64
+	what string
+}
+
 // noted are the answers that the hub holds as accepted, by their control id.
-func (s *wards) noted() map[string]string {
+func (s *wards) noted() map[string]notedAnswer {
 	w := s.w
-	rows, err := w.db.admin.Query(w.ctx, `SELECT feed, spell_id, word, about FROM discharge_hub.answer WHERE accepted_at IS NOT NULL`)
+	rows, err := w.db.admin.Query(w.ctx, `SELECT id, feed, spell_id, word, about FROM discharge_hub.answer WHERE accepted_at IS NOT NULL`)
 	if err != nil {
 		w.fail("answers to wards: %v", err)
 		return nil
 	}
-	all := map[string]string{}
+	all := map[string]notedAnswer{}
+	var id int64
 	var a discharge.Answer
 	var spell uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{&a.Feed, &spell, &a.Word, &a.About}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &a.Feed, &spell, &a.Word, &a.About}, func() error {
 		a.SpellID = spell.String()
-		all[a.ControlID()] = fmt.Sprintf("%s of %s %s to %s", a.Word, spell, a.About, a.Feed)
+		all[a.ControlID()] = notedAnswer{id, fmt.Sprintf("%s of %s %s to %s", a.Word, spell, a.About, a.Feed)}
 		return nil
 	}); err != nil {
 		w.fail("answers to wards: %v", err)

@@ -33,6 +33,8 @@ type world struct {
 	// acceptedAt is when, in the order of told.
 	acceptedAt []time.Time
 	hospitals  []*sender
+	desks      []*desk
+	door       *door
 	wards      *wards
 	engine     *engine
 	staff      *staff
@@ -133,6 +135,13 @@ func (w *world) turn() {
 			choices = append(choices, choice{0.7, h.send})
 		}
 	}
+	for _, d := range w.desks {
+		for _, c := range d.clerks {
+			if c.ready() {
+				choices = append(choices, choice{0.5, c.act})
+			}
+		}
+	}
 	if w.staff.ready() {
 		choices = append(choices, choice{0.5, w.staff.act})
 	}
@@ -170,7 +179,7 @@ func (w *world) recover() {
 }
 
 func (w *world) allSent() bool {
-	return !slices.ContainsFunc(w.hospitals, func(h *sender) bool { return h.busy || len(h.queue) > 0 })
+	return !slices.ContainsFunc(w.hospitals, func(h *sender) bool { return h.busy || len(h.queue) > 0 }) && !slices.ContainsFunc(w.desks, (*desk).open)
 }
 
 // finish lets every flow that has begun come to its end.

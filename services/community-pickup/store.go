@@ -15,6 +15,7 @@ import (
 	"github.com/homeward-care/homeward/services/community-pickup/pickup"
 	"github.com/homeward-care/homeward/services/kit/audit"
 	"github.com/homeward-care/homeward/services/kit/event"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/outbox"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -43,7 +44,11 @@ var errRaced = errors.New("another transaction made the same task")
 
 // lockTasks reads and locks the tasks that exist, in the order of their ids.
 func lockTasks(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]pickup.Task, error) {
-	rows, err := tx.Query(ctx, `SELECT id, task FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE`, ids)
+	query := `SELECT id, task FROM task WHERE id = ANY($1) ORDER BY id FOR UPDATE`
+	if failpoint.Bug("task-read-unlocked") {
+		query = `SELECT id, task FROM task WHERE id = ANY($1)`
+	}
+	rows, err := tx.Query(ctx, query, ids)
 	if err != nil {
 		return nil, fmt.Errorf("lock tasks: %w", err)
 	}

@@ -32,8 +32,8 @@ type telling struct {
 	traceparent   string
 }
 
-// answering returns the keys of the feeds whose hospitals are answered.
-func answering(feeds map[string]discharge.Feed) []string {
+// answeredOf returns the keys of the feeds whose hospitals are answered.
+func answeredOf(feeds map[string]discharge.Feed) []string {
 	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(feeds)) {
 		if feeds[key].Answers != nil {
@@ -41,6 +41,14 @@ func answering(feeds map[string]discharge.Feed) []string {
 		}
 	}
 	return keys
+}
+
+// answeredFeeds are the feeds whose hospitals are answered.
+func (s *store) answeredFeeds() []string {
+	if s.answered == nil {
+		return nil
+	}
+	return s.answered()
 }
 
 func versionKey(epoch int32, version int64) string {
@@ -199,7 +207,8 @@ func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time
 		"Let the receiver be set up for it (answer_attempt holds what it says); it is tried again every hour", a.Feed)
 	_, err := s.db.Pool.Exec(ctx, `
 		WITH attempt AS (
-			UPDATE answer_attempt SET result = $3, said = $4 WHERE answer_id = $1 AND at = $13
+			UPDATE answer_attempt SET accepted_at = coalesce(accepted_at, $6), result = CASE WHEN at = $13 THEN $3 ELSE result END, said = CASE WHEN at = $13 THEN $4 ELSE said END
+			WHERE answer_id = $1 AND (at = $13 OR $6::timestamptz IS NOT NULL)
 		), moved AS (
 			UPDATE answer SET rejected = id = $1 AND $5, accepted_at = CASE WHEN id = $1 THEN $6::timestamptz END,
 				next_try = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz ELSE next_try END

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,18 +18,23 @@ import (
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
+	"github.com/homeward-care/homeward/services/kit/run"
 	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // answerer sends a feed's answers to the hospital, one after another over a line of its own, until each is accepted. There is one for each
 // feed, so that a receiver that is away holds up nobody else's.
 type answerer struct {
-	feed   discharge.Feed
+	key    string // the feed's
+	feeds  func() map[string]discharge.Feed
+	makes  func(discharge.Feed) (Line, error)
 	store  *store
-	line   Line
 	now    func() time.Time
 	tracer trace.Tracer
 	log    *slog.Logger
+
+	feed discharge.Feed // as it is
+	line Line           // to the receiver that it names; nil while there is none
 
 	used     time.Time // when the line was
 	failures int       // in a row, other than rejections
@@ -47,20 +53,85 @@ const (
 	maxSaid    = 500         // bytes of what a receiver said that are kept
 )
 
-// AnswerWards adds an answerer for each feed whose file says where its answers go, over the line that is made for it.
+// answering runs an answerer for each feed whose file says where its answers go, also for those that come later.
+type answering struct {
+	clients *roster
+	each    answerer // but for its key
+}
+
+// AnswerWards sends the ward's answers, each feed's over the line that is made for it.
 func (h *Hub) AnswerWards(svc *service.Service, line func(discharge.Feed) (Line, error)) error {
-	for _, f := range h.door.feeds {
-		if f.Answers == nil {
-			continue
+	a := h.answering(svc, line)
+	for _, key := range a.clients.get().answered {
+		if _, err := line(a.clients.feeds()[key]); err != nil {
+			return fmt.Errorf("answers of feed %s: %w", key, err)
 		}
-		l, err := line(f)
-		if err != nil {
-			return fmt.Errorf("answers of feed %s: %w", f.Key, err)
-		}
-		a := &answerer{feed: f, store: h.store, line: l, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}
-		svc.Loop("answer "+f.Key, a.Step, answerPoll, nil)
 	}
+	svc.Go(a.Run)
 	return nil
+}
+
+// StepAnswers is AnswerWards where every worker is stepped: of the feeds that there are.
+func (h *Hub) StepAnswers(svc *service.Service, line func(discharge.Feed) (Line, error)) {
+	a := h.answering(svc, line)
+	for _, key := range a.clients.get().answered {
+		loop := a.loop(key)
+		svc.Loop(loop.Name, loop.Step, loop.Poll, nil)
+	}
+}
+
+func (h *Hub) answering(svc *service.Service, line func(discharge.Feed) (Line, error)) answering {
+	return answering{h.clients, answerer{feeds: h.clients.feeds, makes: line, store: h.store, now: svc.Now, tracer: svc.TracerFor("discharge-hub"), log: svc.Log}}
+}
+
+// loop answers one feed.
+func (a answering) loop(key string) run.Loop {
+	one := a.each
+	one.key = key
+	return run.Loop{Name: "answer " + key, Step: one.Step, Poll: answerPoll, Log: one.log}
+}
+
+// Run answers until ctx ends.
+func (a answering) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	begun := map[string]bool{}
+	for {
+		for _, key := range a.clients.get().answered {
+			if !begun[key] {
+				begun[key] = true
+				loop := a.loop(key)
+				loops.Go(func() { _ = loop.Run(ctx) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.clients.answers:
+		}
+	}
+}
+
+// ready makes the line to the receiver that the feed's file names; false while it names none.
+func (a *answerer) ready() (bool, error) {
+	feed := a.feeds()[a.key]
+	if a.line != nil && (feed.Answers == nil || *feed.Answers != *a.feed.Answers) {
+		a.line.HangUp()
+		a.line, a.failures, a.rest = nil, 0, time.Time{}
+	}
+	if feed.Answers == nil {
+		return false, nil
+	}
+	a.feed = feed
+	if a.line != nil {
+		return true, nil
+	}
+	line, err := a.makes(feed)
+	if err != nil {
+		return false, err
+	}
+	a.line = line
+	return true, nil
 }
 
 // Line carries HL7 messages to a hospital's receiver, one at a time; see mllp.Line.
@@ -101,6 +172,9 @@ func (a attempt) wait(tries int) time.Duration {
 
 // Step sends one answer, if one is due.
 func (a *answerer) Step(ctx context.Context) (bool, error) {
+	if there, err := a.ready(); !there {
+		return false, err
+	}
 	now := a.now()
 	if now.Before(a.rest) && a.rest.Sub(now) <= answerRest { // a clock that was set back must not stretch the rest
 		return false, nil

@@ -151,7 +151,7 @@ func (h *hub) confirm(t *testing.T, controlID string, version int64, change func
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &store{db: h.db, answered: answering(feedsByKey(feeds))}
+	st := &store{db: h.db, answered: func() []string { return answeredOf(feedsByKey(feeds)) }}
 	e := event.Event{Type: taskType, ID: uuid.NewSHA1(spell, nil), Key: spell, Epoch: 1, Version: version, Data: data}
 	if err := h.db.InTx(t.Context(), "inbox", func(tx pgx.Tx) error {
 		return st.applyTasks(t.Context(), tx, time.Now().UTC(), []event.Event{e})
@@ -189,6 +189,9 @@ func TestTheWardIsToldInItsOwnNumbersHowFarTheHandoverIs(t *testing.T) {
 	h.confirm(t, "M1", 1, nil)
 	h.confirm(t, "M2", 1, nil)
 	h.confirm(t, "M1", 2, takenAt(day(3, 9)))
+	if at := h.handover(t, "M1").GetTakenAt(); !at.AsTime().Equal(day(3, 9)) {
+		t.Errorf("taken at %v", at)
+	}
 	h.confirm(t, "M1", 3, takenAt(day(3, 9))) // nothing new for the ward
 	h.confirm(t, "M1", 4, func(task *pickupv1.Task) {
 		task.TakenAt, task.FirstContactAt, task.CompletedAt = timestamp(day(3, 9)), timestamp(day(4, 9)), timestamp(day(20, 9))
@@ -305,8 +308,16 @@ func TestATryWhoseEndNobodySawIsRecorded(t *testing.T) {
 	if err := st.recordAttempt(t.Context(), again, later, attempt{code: hl7.Accept}); err != nil {
 		t.Fatal(err)
 	}
-	if got := results(); got != "begun, AA" {
+	if err := st.recordAttempt(t.Context(), begun, later, attempt{said: "the end of the first try, after all"}); err != nil {
+		t.Fatal(err)
+	}
+	h.forget(t, later.AddDate(0, 0, 89))
+	if got := results(); got != "none, AA" {
 		t.Errorf("the tries are recorded as %q", got)
+	}
+	h.forget(t, later.AddDate(0, 0, 91))
+	if got := results(); got != "" {
+		t.Errorf("ninety days after it was accepted there are still tries: %q", got)
 	}
 }
 
@@ -329,6 +340,10 @@ func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
 	})
 	w.start()
 	kittest.Eventually(t, "AE is recorded", func() bool { return tried("AE") })
+	h.confirm(t, "M1", 2, func(task *pickupv1.Task) {
+		task.TakenAt, task.FirstContactAt = timestamp(day(3, 9)), timestamp(day(4, 9))
+	}) // due before the others
+	kittest.Eventually(t, "AE is recorded again", func() bool { return h.count(t, `SELECT count(*) FROM answer_attempt WHERE result = 'AE'`) > 1 })
 	if n := len(w.words()); n != 1 {
 		t.Errorf("%d words were told while the first one is not accepted", n)
 	}
@@ -336,7 +351,7 @@ func TestAnAnswerIsSentUntilItIsAcceptedInTheOrderOfItsSpell(t *testing.T) {
 	w.answers(accepts)
 	w.start()
 	h.allAccepted(t)
-	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1" {
+	if got := strings.Join(w.words(), ", "); got != "received V1, delivered V1, taken V1, contacted V1" {
 		t.Errorf("the ward heard: %s", got)
 	}
 	ops := opsv1.NewExplainServiceClient(h.dial(t, authn.Ops))

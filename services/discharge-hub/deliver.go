@@ -52,7 +52,7 @@ func (s *store) applyTasks(ctx context.Context, tx pgx.Tx, now time.Time, fresh 
 	if err != nil {
 		return fmt.Errorf("store deliveries: %w", err)
 	}
-	if err := answerTask(ctx, tx, now, s.answered, fresh, tasks); err != nil {
+	if err := answerTask(ctx, tx, now, s.answeredFeeds(), fresh, tasks); err != nil {
 		return err
 	}
 	return s.teller.tell(ctx, tx, now, spells)

@@ -105,12 +105,18 @@ type exceptionQuery struct {
 }
 
 func (s *store) exceptions(ctx context.Context, q exceptionQuery) ([]exceptionRow, error) {
+	state := ""
+	switch { // written out, because the open ones have an index of their own
+	case q.open != nil && *q.open:
+		state = ` AND e.closed_at IS NULL`
+	case q.open != nil:
+		state = ` AND e.closed_at IS NOT NULL`
+	}
 	rows, err := s.db.Pool.Query(ctx, `
 		SELECT `+exceptionColumns+` FROM exception e LEFT JOIN inbound i ON i.id = e.inbound_id
 		WHERE e.id > $1 AND ($3 = '' OR e.kind = $3) AND ($4 = '' OR e.owner = $4) AND ($5 = '' OR i.feed = $5)
-			AND ($6::boolean IS NULL OR (e.closed_at IS NULL) = $6) AND (NOT $7::boolean OR e.alarms > 0)
-			AND ($8::timestamptz IS NULL OR e.opened_at < $8)
-		ORDER BY e.id LIMIT $2`, q.after, q.limit, q.kind, q.owner, q.feed, q.open, q.late, q.openedBefore)
+			AND (NOT $6::boolean OR e.alarms > 0) AND ($7::timestamptz IS NULL OR e.opened_at < $7)`+state+`
+		ORDER BY e.id LIMIT $2`, q.after, q.limit, q.kind, q.owner, q.feed, q.late, q.openedBefore)
 	if err != nil {
 		return nil, fmt.Errorf("list exceptions: %w", err)
 	}

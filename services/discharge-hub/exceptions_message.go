@@ -71,7 +71,7 @@ func (s *server) copyOf(m storedMessage, corrected []byte) (body []byte, control
 	}
 	switch m.Format {
 	case formatFHIR:
-		if body, err = fhir.Corrected(s.feeds[m.Feed], m.Body, corrected); err != nil {
+		if body, err = fhir.Corrected(s.feeds()[m.Feed], m.Body, corrected); err != nil {
 			return nil, "", fault.Field("message", "%v", err)
 		}
 		return body, m.ControlID, nil

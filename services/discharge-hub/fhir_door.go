@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +32,7 @@ import (
 // fhirDoor answers FHIR R4 over HTTP, and gives tokens to the machines that use it.
 type fhirDoor struct {
 	base     string // of all FHIR addresses, such as https://homeward.example/fhir
-	feeds    map[string]discharge.Feed
+	feeds    func() map[string]discharge.Feed
 	verifier *authn.Verifier
 	tokens   http.Handler
 	store    *store
@@ -44,6 +42,8 @@ type fhirDoor struct {
 	now      func() time.Time
 	tracer   trace.Tracer
 	log      *slog.Logger
+	// answeredAt is the clock by which answers are forgotten.
+	answeredAt func() time.Time
 
 	byMethod, byPath *http.ServeMux
 }
@@ -94,7 +94,8 @@ func refuse(status int, code fhir.Code, format string, args ...any) *refusal {
 var restCodes = map[int]string{
 	http.StatusBadRequest: "REC_BAD_REQUEST", http.StatusUnauthorized: "REC_UNAUTHORIZED", http.StatusForbidden: "REC_FORBIDDEN",
 	http.StatusNotFound: "REC_NOT_FOUND", http.StatusMethodNotAllowed: "REC_METHOD_NOT_ALLOWED", http.StatusConflict: "REC_CONFLICT",
-	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusServiceUnavailable: "REC_UNAVAILABLE",
+	http.StatusUnprocessableEntity: "REC_UNPROCESSABLE_ENTITY", http.StatusTooManyRequests: "REC_TOO_MANY_REQUESTS",
+	http.StatusServiceUnavailable: "REC_UNAVAILABLE",
 }
 
 const (
@@ -198,8 +199,9 @@ func (d *fhirDoor) signIn(c *call) error {
 		return refuse(http.StatusUnauthorized, "login", "%v", err)
 	}
 	c.client = strings.TrimPrefix(p.Subject, "client:")
+	feeds := d.feeds()
 	for _, key := range p.Feeds {
-		if f, ok := d.feeds[key]; ok && f.Door == discharge.DoorFHIR {
+		if f, ok := feeds[key]; ok && f.Door == discharge.DoorFHIR {
 			c.feeds = append(c.feeds, f)
 		}
 	}
@@ -270,7 +272,7 @@ func (d *fhirDoor) write(w http.ResponseWriter, r *http.Request, answer fhirRepl
 			h.Set("WWW-Authenticate", `Bearer realm="homeward"`)
 		}
 		if refused.after > 0 {
-			h.Set("Retry-After", strconv.Itoa(int(math.Ceil(refused.after.Seconds()))))
+			h.Set("Retry-After", retryAfter(refused.after))
 		}
 		answer = fhirReply{status: refused.status, body: fhir.Outcome(refused.issues...)}
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/kittest"
 )
 
@@ -265,14 +266,57 @@ func indented(v any) string {
 
 func TestAClientThatAsksTooOftenIsToldToWaitAndTheOthersAreNot(t *testing.T) {
 	open, engines := withFHIR(t, map[string]string{"wild": `"feeds":["mse-fhir"]`, "tame": `"feeds":["mse-fhir"]`})
-	startHub(t, open, func(cfg *Config) { cfg.FHIRRate = 0.01 })
+	h := startHub(t, open, func(cfg *Config) { cfg.FHIRRate = 0.01 }) // one request, and long nothing
 	wild, tame := engines["wild"], engines["tame"]
-	wild.signIn(t)
-	tame.signIn(t)
+	token, err := h.issuer.Mint(authn.Principal{Subject: "client:wild", Roles: []authn.Role{authn.Integration}, Feeds: []string{"mse-fhir"}}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wild.token = token
 	wild.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1")).want(t, 201)
 	a := wild.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V2")).want(t, 429)
-	if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after < 1 || a.issue() != "throttled " {
+	if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after < 1 || a.issue() != "throttled " || !strings.Contains(a.raw, "REC_TOO_MANY_REQUESTS") {
 		t.Errorf("Retry-After %q, %s", a.header.Get("Retry-After"), a.raw)
 	}
-	tame.send(t, "GET", "/fhir/Encounter/"+spellID("V2"), "").want(t, 404)
+	refused, err := http.PostForm(wild.base+tokenPath, tokenForm(wild.assertion(t, func(*jwt.RegisteredClaims) {})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer refused.Body.Close()
+	var told map[string]string
+	if err := json.NewDecoder(refused.Body).Decode(&told); err != nil || refused.StatusCode != 429 || told["error"] != "temporarily_unavailable" || told["error_description"] == "" {
+		t.Errorf("a token: %d %v %v", refused.StatusCode, told, err)
+	}
+	if after, err := strconv.Atoi(refused.Header.Get("Retry-After")); err != nil || after < 1 {
+		t.Errorf("a token: Retry-After %q", refused.Header.Get("Retry-After"))
+	}
+	// Who only says that it is another spends nothing of the other's.
+	forged := &engine{id: "tame", key: wild.key, base: wild.base}
+	for range 3 {
+		if status, told := forged.askToken(t, tokenForm(forged.assertion(t, func(*jwt.RegisteredClaims) {}))); status != 401 {
+			t.Errorf("a forged assertion: %d %v", status, told)
+		}
+	}
+	tame.signIn(t)
+}
+
+func TestASharePassesWithTheServicesClock(t *testing.T) {
+	now := day(1, 9)
+	r := newRates(2, func() time.Time { return now })
+	for range 4 {
+		if wait := r.wait("a"); wait != 0 {
+			t.Fatalf("two seconds' requests may come at once, and one waits %v", wait)
+		}
+	}
+	if wait := r.wait("a"); wait != time.Second/2 {
+		t.Errorf("the next waits %v", wait)
+	}
+	now = now.Add(time.Second / 2)
+	if wait := r.wait("a"); wait != 0 {
+		t.Errorf("after its time it waits %v", wait)
+	}
+	now = now.AddDate(-1, 0, 0)
+	if wait := r.wait("a"); wait != time.Second/2 {
+		t.Errorf("by a clock that was set back it waits %v", wait)
+	}
 }

@@ -85,6 +85,9 @@ func TestTheCapabilityStatementIsTrue(t *testing.T) {
 // examples are the requests of the guide: what is posted, and where to.
 var examples = regexp.MustCompile(`(?s)post '?([\w$-]+)'? <<'JSON'\n(.*?)\nJSON\n`)
 
+// lookups are the addresses that the guide reads by.
+var lookups = regexp.MustCompile(`"\$HUB(/fhir/\w+\?[^"]*)"`)
+
 func TestTheGuidesExamplesAreTaken(t *testing.T) {
 	guide, err := os.ReadFile("docs/fhir.md")
 	if err != nil {
@@ -98,6 +101,15 @@ func TestTheGuidesExamplesAreTaken(t *testing.T) {
 	for _, m := range found {
 		if a := e.send(t, "POST", "/fhir/"+m[1], m[2]); a.status/100 != 2 || strings.Contains(a.raw, `"severity":"warning"`) {
 			t.Errorf("%s: %d %s", m[1], a.status, a.raw)
+		}
+	}
+	addresses := lookups.FindAllStringSubmatch(string(guide), -1)
+	if len(addresses) < 3 {
+		t.Fatalf("%d addresses", len(addresses))
+	}
+	for _, m := range addresses {
+		if found := e.send(t, "GET", m[1], "").foundIDs(t); len(found) != 1 && strings.Contains(m[1], "identifier") {
+			t.Errorf("%s finds %v", m[1], found)
 		}
 	}
 	if s := h.spell(t, spellID("SPELL0001")); s.GetDischarge().GetDestination() != "19" || s.GetHomePostcodeSector() != "RM17 5" {

@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
-	"github.com/homeward-care/homeward/services/kit/audit"
 	"github.com/homeward-care/homeward/services/kit/event"
 )
 
@@ -61,39 +60,28 @@ func shareResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (js
 	return json.RawMessage(body), nil
 }
 
-// save stores what was sent as the next version.
+// save stores what was sent as the next version, and what it is found by.
 func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now time.Time) error {
 	r.version++
 	r.updatedAt, r.body = now, s.Raw
-	if _, err := tx.Exec(ctx, `UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2`,
-		s.Type, s.ID, r.version, now, string(s.Raw)); err != nil {
+	var names, tokens []string
+	for _, t := range s.Tokens() {
+		names, tokens = append(names, t.Name), append(tokens, storedControlID(t.Text))
+	}
+	if _, err := tx.Exec(ctx, `
+		WITH saved AS (
+			UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2
+		), found_by AS (
+			SELECT DISTINCT * FROM unnest($6::text[], $7::text[]) AS u (name, token)
+		), gone AS (
+			DELETE FROM fhir_token t WHERE type = $1 AND id = $2 AND NOT EXISTS (
+				SELECT FROM found_by f WHERE (f.name, f.token) = (t.name, t.token))
+		)
+		INSERT INTO fhir_token (type, id, name, token) SELECT $1, $2, name, token FROM found_by ON CONFLICT DO NOTHING`,
+		s.Type, s.ID, r.version, now, string(s.Raw), names, tokens); err != nil {
 		return fmt.Errorf("save resource: %w", err)
 	}
 	return nil
-}
-
-// readFHIRResource reads a resource of one of the providers. Who reads it is audited in the same transaction.
-func (s *store) readFHIRResource(ctx context.Context, typ string, id uuid.UUID, providers []string, reader audit.Entry) (any, int64, error) {
-	var resource any
-	var version int64
-	err := s.db.InTx(ctx, "read-fhir", func(tx pgx.Tx) error {
-		var updated time.Time
-		var body string
-		err := tx.QueryRow(ctx, `
-			SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 AND provider = ANY($3) AND version > 0`, typ, id, providers).
-			Scan(&version, &updated, &body)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return notThere()
-		}
-		if err != nil {
-			return fmt.Errorf("read resource: %w", err)
-		}
-		if resource, err = fhir.WithMeta([]byte(body), id.String(), version, updated); err != nil {
-			return err
-		}
-		return audit.Append(ctx, tx, reader)
-	})
-	return resource, version, err
 }
 
 // hasFHIRResource tells whether there is such a resource of one of the providers.

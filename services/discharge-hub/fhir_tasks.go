@@ -57,8 +57,13 @@ func (t *teller) hold(ctx context.Context, tx pgx.Tx, spells []uuid.UUID) error 
 	return nil
 }
 
+// versionsEach is how many versions a Task may have between two restores of the database. After one they are counted on from its next multiple, so
+// that none is given twice: a client may have been told of versions that the restore took away.
+const versionsEach = 10_000_000
+
 // tell brings the Tasks of spells up to date, in the transaction that changed the spells or what is known of their tasks. A Task that says
-// something new gets a new version and is due to be posted. The caller holds the spells.
+// something new gets a new version and is due to be posted; so does one of before a restore, because what clients were told last may be gone
+// from here. The caller holds the spells.
 func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID) error {
 	if t.nobody() || len(spells) == 0 {
 		return nil
@@ -68,12 +73,14 @@ func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uu
 		tasks[i] = uuid.MustParse(fhir.TaskID(id.String()))
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT s.id, s.reference, (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version), o.data, i.data, coalesce(t.handover, ''),
+		SELECT s.id, s.reference, (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version), o.data, i.data,
+			CASE WHEN t.version > (SELECT epoch - 1 FROM epoch) * $4::bigint THEN t.handover ELSE '' END,
 			coalesce(nullif(t.visit_number, ''), first.visit_number, '')
 		FROM unnest($1::uuid[], $2::uuid[]) AS u (id, task) JOIN spell s ON s.id = u.id JOIN outbox o ON o.id = u.id
 		LEFT JOIN inbox i ON i.id = u.task AND i.type = $3 LEFT JOIN fhir_task t ON t.task_id = u.task
 		LEFT JOIN LATERAL (SELECT f.fact::json->>'visit_number' AS visit_number FROM fact f
-			WHERE coalesce(t.visit_number, '') = '' AND f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1) first ON true`, spells, tasks, taskType)
+			WHERE coalesce(t.visit_number, '') = '' AND f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1) first ON true`,
+		spells, tasks, taskType, versionsEach)
 	if err != nil {
 		return fmt.Errorf("read handovers: %w", err)
 	}
@@ -146,10 +153,10 @@ func (all *clientele) save(ctx context.Context, tx pgx.Tx, now time.Time, change
 	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO fhir_task AS t (task_id, spell_id, provider, reference, visit_number, status, owner, handover, created_at, updated_at, version)
-		SELECT *, $9, $9, 1 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+		SELECT *, $9, $9, (SELECT epoch - 1 FROM epoch) * $10::bigint + 1 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 		ON CONFLICT (task_id) DO UPDATE SET visit_number = excluded.visit_number, status = excluded.status, owner = excluded.owner,
-			handover = excluded.handover, version = t.version + 1, updated_at = greatest(excluded.updated_at, t.updated_at + interval '1 microsecond')`,
-		tasks, spells, who, references, visits, statuses, owners, texts, now); err != nil {
+			handover = excluded.handover, version = greatest(t.version + 1, excluded.version), updated_at = greatest(excluded.updated_at, t.updated_at + interval '1 microsecond')`,
+		tasks, spells, who, references, visits, statuses, owners, texts, now, versionsEach); err != nil {
 		return fmt.Errorf("save tasks: %w", err)
 	}
 	if len(clients) == 0 {
@@ -167,7 +174,8 @@ func (all *clientele) save(ctx context.Context, tx pgx.Tx, now time.Time, change
 	return nil
 }
 
-// drop takes back what is due to be posted to clients that are told of the Task's provider no more, and closes the exceptions of Tasks that are
+// drop takes back what is due to be posted to clients that are told of the Task's provider no more: their attempts are over, as if the Task had
+// been taken. It closes the exceptions of Tasks that are
 // due to nobody else.
 func (all *clientele) drop(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	var clients, told []string
@@ -181,6 +189,8 @@ func (all *clientele) drop(ctx context.Context, tx pgx.Tx, now time.Time) error 
 			DELETE FROM webhook_due d USING fhir_task t WHERE t.task_id = d.task_id AND NOT EXISTS (
 				SELECT FROM unnest($1::text[], $2::text[]) AS told (client, provider) WHERE told.client = d.client AND told.provider = t.provider)
 			RETURNING d.client, t.task_id, t.spell_id
+		), over AS (
+			UPDATE webhook_attempt a SET taken_at = $3 FROM dropped o WHERE a.task_id = o.task_id AND a.client = o.client AND a.taken_at IS NULL
 		)
 		UPDATE exception e SET closed_at = $3 FROM dropped o WHERE e.spell_id = o.spell_id AND e.kind = $4 AND e.closed_at IS NULL
 			AND NOT EXISTS (SELECT FROM webhook_due d WHERE d.task_id = o.task_id AND (d.client, d.task_id) NOT IN (SELECT client, task_id FROM dropped))`,

@@ -311,11 +311,8 @@ func (p *poster) send(ctx context.Context, one post) (status int, err error) {
 	return status, err
 }
 
-// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had. The number alone would not do: after a
-// restore it counts anew.
-func deliveryID(t taskRow) string {
-	return uuid.NewSHA1(t.id, fmt.Appendf(nil, "%d %d", t.Number, t.UpdatedAt.UnixMicro())).String()
-}
+// deliveryID is the same for each attempt at a version, so that a receiver knows one that it has had.
+func deliveryID(t taskRow) string { return uuid.NewSHA1(t.id, fmt.Append(nil, t.Number)).String() }
 
 // signature is what a receiver checks: t is when it was signed, in seconds since 1970, and v1 is HMAC-SHA256 of `<t>.<body>` in hexadecimal.
 func signature(secret []byte, now time.Time, body []byte) string {
@@ -332,7 +329,7 @@ func readDeliveries(d *fhirDoor, c *call) (fhirReply, error) {
 	if err != nil {
 		return fhirReply{}, noTask()
 	}
-	tasks, err := d.store.fhirTasks(c.ctx, taskQuery{providers: providers(c.feeds), ids: [][]uuid.UUID{{id}}, count: 1})
+	tasks, err := d.store.fhirTasks(c.ctx, theTask(c, id))
 	if err != nil {
 		return fhirReply{}, err
 	}

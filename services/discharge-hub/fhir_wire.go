@@ -22,6 +22,8 @@ func routes() []route {
 			route{method: http.MethodPut, path: "/" + typ, resource: typ, interaction: "update", handle: updateByIdentifier},
 			route{method: http.MethodPut, path: "/" + typ + "/{id}", resource: typ, interaction: "update", handle: updateResource},
 			route{method: http.MethodGet, path: "/" + typ + "/{id}", resource: typ, interaction: "read", handle: readResource},
+			route{method: http.MethodGet, path: "/" + typ, resource: typ, interaction: "search-type", handle: searchResources},
+			route{method: http.MethodPost, path: "/" + typ + "/_search", resource: typ, interaction: "search-type", handle: searchResources},
 		)
 	}
 	return append(list,
@@ -34,12 +36,11 @@ func routes() []route {
 
 // tellBack keeps the Tasks of the clients' providers.
 func tellBack(svc *service.Service, st *store, clients *roster) {
-	if clients.dir == "" {
+	if clients.clientsDir == "" {
 		return
 	}
 	st.teller = &teller{clients: clients}
 	svc.Loop("walk tasks", (&taskWalker{store: st, clients: clients, now: svc.Now}).Step, walkEvery, clients.walk)
-	svc.Loop("read clients", clients.Step, rosterPoll, nil)
 }
 
 // openFHIR opens the FHIR door to the network.
@@ -58,7 +59,12 @@ func (h *Hub) openFHIR(svc *service.Service, cfg Config) (*fhirListener, error) 
 	if err != nil {
 		return nil, err
 	}
-	h.fhir.base = public + fhirPath
-	h.fhir.tokens = &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, now: svc.Now}
-	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.fhir.handler(), svc.Log)
+	tokens := &tokenEndpoint{url: public + tokenPath, clients: h.clients, signer: signer, store: h.fhir.store, rates: h.fhir.rates, now: svc.Now}
+	return listenFHIR(cfg.FHIRAddr, cfg.FHIRCertFile, cfg.FHIRKeyFile, h.FHIR(public, tokens), svc.Log)
+}
+
+// FHIR answers HTTP requests as the FHIR door does, under the address by which clients reach it; tokens answers those for a token.
+func (h *Hub) FHIR(public string, tokens http.Handler) http.Handler {
+	h.fhir.base, h.fhir.tokens = public+fhirPath, tokens
+	return h.fhir.handler()
 }

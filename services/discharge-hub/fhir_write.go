@@ -14,6 +14,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/kit/failpoint"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
 
@@ -63,7 +64,7 @@ func updateByIdentifier(d *fhirDoor, c *call) (fhirReply, error) {
 
 // writeOne stores one resource of the type in the address; condition, if any, says by which identifier it is found.
 func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
-	typ := strings.Split(strings.TrimPrefix(w.http.URL.Path, fhirPath+"/"), "/")[0]
+	typ := typeAt(w.http)
 	var err error
 	if w.feed, err = d.feedOf(w.call); err != nil {
 		return fhirReply{}, d.kept(w, err)
@@ -145,7 +146,7 @@ func (d *fhirDoor) feedOf(c *call) (discharge.Feed, error) {
 	feed, ok := feedBySystems(c.feeds, systems)
 	own := ok && (systems[feed.VisitSystem] || systems[feed.PatientSystem])
 	if !own {
-		for _, other := range d.feeds {
+		for _, other := range d.feeds() {
 			if other.Door == discharge.DoorFHIR && (systems[other.VisitSystem] || systems[other.PatientSystem]) {
 				return feed, refuse(http.StatusForbidden, "forbidden", "the identifiers are those of %s, for which you may not send", other.Provider)
 			}
@@ -196,11 +197,11 @@ func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	ctx := w.ctx
 	digest := sha256.Sum256([]byte(w.http.Method + " " + w.http.URL.RequestURI() + "\n" + string(w.body)))
 	err = d.store.db.InTx(ctx, "fhir", func(tx pgx.Tx) error {
-		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.now())
+		earlier, err := claimAnswer(w.ctx, tx, w.client, w.requestID, digest[:], d.answeredAt())
 		if err != nil {
 			return err
 		}
-		if earlier != nil {
+		if earlier != nil && !failpoint.Bug("request-id-forgotten") {
 			answer = *earlier
 			return pg.ErrNothing
 		}
@@ -211,6 +212,9 @@ func (d *fhirDoor) save(w write) (answer fhirReply, err error) {
 	})
 	if err == nil {
 		d.pending.Raise()
+	}
+	if answer.status != 0 && failpoint.Bug("answered-uncommitted") {
+		return answer, nil
 	}
 	return answer, err
 }

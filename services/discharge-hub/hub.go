@@ -106,6 +106,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	hub.clients.usable = cfg.usable
 	svc.Go(listener.Serve)
 	hub.watch(svc)
 	if err := hub.AnswerWards(svc, cfg.line(svc.Log)); err != nil {
@@ -133,18 +134,21 @@ type Hub struct {
 
 // Wire gives a service the hub's workers, edges and RPCs.
 func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, error) {
-	clients, err := openRoster(cfg.ClientsDir, feedsByKey(feedList), svc.Now, svc.Log)
+	clients, err := openRoster(feedList, cfg.FeedsDir, cfg.ClientsDir, svc.Now, svc.Log)
 	if err != nil {
 		return nil, err
 	}
-	st := &store{db: svc.DB, answered: answering(feedsByKey(feedList))}
+	st := &store{db: svc.DB, answered: func() []string { return clients.get().answered }}
 	tellBack(svc, st, clients)
+	if cfg.FeedsDir != "" || cfg.ClientsDir != "" {
+		svc.Loop("read feeds and clients", clients.Step, rosterPoll, nil)
+	}
 	tracer := svc.TracerFor("discharge-hub")
 	pending := run.NewWake()
 	rcv := &receiver{store: st, now: svc.Now, pending: pending}
 
 	people := run.NewWake()
-	interpreter := &interpreter{store: st, feeds: feedsByKey(feedList), now: svc.Now, tracer: tracer, saved: svc.Saved, people: people, log: svc.Log}
+	interpreter := &interpreter{store: st, feeds: clients.feeds, now: svc.Now, tracer: tracer, saved: svc.Saved, people: people, log: svc.Log}
 	svc.Loop("interpret", interpreter.Step, time.Second, pending)
 	svc.Loop("tell spells of their people", interpreter.TellSpells, time.Second, people)
 	chaser := &chaser{store: st, now: svc.Now, saved: svc.Saved, log: svc.Log}
@@ -157,10 +161,10 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	if err != nil {
 		return nil, err
 	}
-	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: feedsByKey(feedList), receive: rcv.receive, now: svc.Now,
+	dischargev1.RegisterDischargeHubServiceServer(svc.RPC, &server{store: st, feeds: clients.feeds, receive: rcv.receive, now: svc.Now,
 		interpreter: interpreter, pending: pending, pickup: pickupv1.NewCommunityPickupServiceClient(pickup)})
 	hops := func(ctx context.Context, spell uuid.UUID) ([]*opsv1.Hop, error) {
-		gap, err := gapHops(ctx, svc.DB, feedList)
+		gap, err := gapHops(ctx, svc.DB, clients.feedList())
 		if err != nil {
 			return nil, err
 		}
@@ -184,10 +188,10 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	if err != nil {
 		return nil, err
 	}
-	door := &mllpDoor{feeds: feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
+	door := &mllpDoor{feeds: clients.feedList, receive: rcv.receive, now: svc.Now, tracer: tracer, log: svc.Log}
 	door.start = strconv.FormatInt(svc.Now().Unix(), 36)
-	fhir := &fhirDoor{feeds: feedsByKey(feedList), verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending,
-		rates: newRates(cfg.FHIRRate), now: svc.Now, tracer: tracer, log: svc.Log}
+	fhir := &fhirDoor{feeds: clients.feeds, verifier: svc.Verifier, store: st, receive: rcv.receive, pending: pending,
+		rates: newRates(cfg.FHIRRate, svc.Now), now: svc.Now, answeredAt: neverBack(svc), tracer: tracer, log: svc.Log}
 	return &Hub{door, fhir, clients, &rcv.senders, st}, nil
 }
 

@@ -3,9 +3,11 @@ package dischargehub
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -267,6 +269,41 @@ func TestAControlIDThatIsTooLongForAnIndexHoldsUpNobody(t *testing.T) {
 	h.handover(t, id.String())
 }
 
+func TestOfMessagesThatArriveTogetherOnlyTheRefusedAreNotStored(t *testing.T) {
+	h := startHub(t)
+	if _, err := h.db.Pool.Exec(t.Context(), `ALTER TABLE inbound ADD CHECK (control_id NOT LIKE 'REFUSED%')`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := h.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE inbound IN EXCLUSIVE MODE`); err != nil { // meanwhile they gather
+		t.Fatal(err)
+	}
+	answers := make([]string, 24)
+	var senders sync.WaitGroup
+	for i := range answers {
+		id := fmt.Sprintf("%s%d", []string{"GOOD", "GOOD", "REFUSED"}[i%3], i)
+		senders.Go(func() { answers[i] = h.send(t, adt("A01", id, id, day(1, 9)).Bytes())[0] })
+	}
+	kittest.Eventually(t, "two batches wait", func() bool {
+		return h.count(t, `SELECT count(*) FROM pg_locks WHERE relation = 'inbound'::regclass AND NOT granted`) == 2
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	senders.Wait()
+	for _, got := range answers {
+		code, id, _ := strings.Cut(got, " ")
+		stored := h.count(t, `SELECT count(*) FROM inbound WHERE control_id = $1`, id)
+		if good := strings.HasPrefix(id, "GOOD"); good != (code == "AA") || good != (stored == 1) || !good && code != "AE" {
+			t.Errorf("answered %q, stored %d times", got, stored)
+		}
+	}
+}
+
 func TestSameSpellByHL7AndGRPCIsOneSpell(t *testing.T) {
 	h := startHub(t)
 	h.send(t, adt("A01", "M1", "V1", day(1, 9)).Bytes())
@@ -441,6 +478,26 @@ func TestTwoKeysThatLookLikeOneStayAreAnException(t *testing.T) {
 		h.send(t, adt("A08", "M3", other, day(3, 9)).Bytes())
 		if e = h.exception(t, "two-keys-for-one-stay"); e.GetState() != corrected {
 			t.Errorf("a stay that was corrected away is still taken for the same: %v", e)
+		}
+	})
+	t.Run("corrected by the spell that is not at fault", func(t *testing.T) {
+		h := startHub(t)
+		first, second := "V1", "V2"
+		if spellID(first) > spellID(second) {
+			first, second = second, first
+		}
+		h.send(t, adt("A03", "M1", first, day(2, 14)).Set("PV1-45", "20261202140000").Bytes(), adt("A01", "M2", second, day(1, 9)).Bytes())
+		if e := h.exception(t, "two-keys-for-one-stay"); e.GetSpellId() != spellID(second) || e.GetClosedAt() != nil {
+			t.Fatalf("%v", e)
+		}
+		e := h.exception(t, "discharge-in-the-future")
+		if _, err := h.client.CorrectException(t.Context(), &dischargev1.CorrectExceptionRequest{Id: e.GetId(), Version: e.GetVersion(), Note: "another person's",
+			Message: adt("A03", "M1", first, day(2, 14)).SetRaw("PID-3", "7654321^^^RAJ^PI").Bytes()}); err != nil {
+			t.Fatal(err)
+		}
+		h.interpreted(t)
+		if e := h.exception(t, "two-keys-for-one-stay"); e.GetState() != dischargev1.ExceptionState_EXCEPTION_STATE_SETTLED {
+			t.Errorf("no other spell has the stay any more: %v", e)
 		}
 	})
 	t.Run("one stay", func(t *testing.T) {

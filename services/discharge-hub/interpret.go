@@ -27,7 +27,7 @@ import (
 // exceptions in one transaction.
 type interpreter struct {
 	store  *store
-	feeds  map[string]discharge.Feed
+	feeds  func() map[string]discharge.Feed
 	now    func() time.Time
 	tracer trace.Tracer
 	saved  run.Wake
@@ -147,7 +147,7 @@ func (in *interpreter) startSpan(ctx context.Context, r *reading, earlier []trac
 
 // read interprets one message. It never fails: what cannot be read is a problem with an owner.
 func (in *interpreter) read(p pendingMessage) discharge.Reading {
-	feed, known := in.feeds[p.Feed]
+	feed, known := in.feeds()[p.Feed]
 	if !known {
 		return unreadable("MSH-4", "the feed "+p.Feed+" was configured when this message came and is not any more",
 			"Configure the feed again and replay the message")
@@ -261,7 +261,7 @@ func (in *interpreter) fold(ctx context.Context, tx pgx.Tx, now time.Time, said,
 	var more []string
 	if len(left) > 0 { // with a fact that is left goes the stay that it told
 		more = append(more, discharge.TwoKeysOneStay)
-		shared, err = refoldStays(ctx, tx, spells, own, facts)
+		shared, err = refoldStays(ctx, tx, now, spells, own, facts)
 	} else {
 		shared, err = sharedStays(ctx, tx, staysOf(said, own, facts))
 	}
@@ -333,7 +333,7 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := answerReceived(ctx, tx, now, in.store.answered, saved, own); err != nil {
+	if err := answerReceived(ctx, tx, now, in.store.answeredFeeds(), saved, own); err != nil {
 		return nil, nil, err
 	}
 	if err := in.store.teller.tell(ctx, tx, now, spells); err != nil {

@@ -138,6 +138,46 @@ func TestOneStayOfTwoSpellsIsToldWhoeverComesFirst(t *testing.T) {
 	}
 }
 
+// Two replicas read two messages of one spell at one time: what is published last rests on both.
+func TestFoldsOfOneSpellAtOneTimeMissNoFact(t *testing.T) {
+	t.Parallel()
+	h := newStepped(t, adt("A01", "M1", "V1", day(1, 9)))
+	second := steppedOn(t, h.db)
+	h.insert(adt("A03", "M2", "V1", day(2, 14)).Bytes())
+	h.insert(adt("A08", "M3", "V1", day(2, 15)).Set("PD1-3.3", "F81010").Bytes())
+	ended := make(chan error, 1)
+	if err := h.db.InTx(t.Context(), "test", func(tx pgx.Tx) error {
+		claimed, err := claimPending(t.Context(), tx, 1)
+		if err != nil {
+			return err
+		}
+		if err := h.in.apply(t.Context(), tx, []*reading{{pendingMessage: claimed[0], Reading: h.in.read(claimed[0])}}); err != nil {
+			return err
+		}
+		go func() {
+			_, err := second.in.Step(t.Context())
+			ended <- err
+		}()
+		kittest.Eventually(t, "the second one has ended or waits", func() bool {
+			var waiting int
+			if err := h.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).
+				Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+			return waiting+len(ended) > 0
+		})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := h.spellOf("M1"); s.GetDischarge() == nil || s.GetPracticeCode() != "F81010" {
+		t.Errorf("published: %v", s)
+	}
+}
+
 func TestUndeliveredIsFoundAfterAClockWasAhead(t *testing.T) {
 	t.Parallel()
 	h := newStepped(t)
@@ -159,5 +199,15 @@ func TestUndeliveredIsFoundAfterAClockWasAhead(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d handovers are known not to be delivered, one is not", n)
+	}
+	// The first version is delivered, and a correction is not.
+	if _, err := h.db.Pool.Exec(t.Context(), `UPDATE spell s SET delivered_epoch = o.epoch, delivered_version = o.version FROM outbox o WHERE o.id = s.id`); err != nil {
+		t.Fatal(err)
+	}
+	at(restoredAt.Add(3 * time.Minute))
+	h.send(adt("A03", "M2", "V1", day(2, 14)))
+	at(restoredAt.Add(4 * time.Minute))
+	if err := h.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM undelivered`).Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d handovers are known not to be delivered, the corrected one is not: %v", n, err)
 	}
 }

@@ -36,12 +36,20 @@ func (h *Hub) openMLLP(cfg Config) (*mllp.Listener, error) {
 			return nil, fmt.Errorf("MLLP_TLS_ADDR: %w", err)
 		}
 	}
-	for _, f := range h.door.feeds {
-		if len(f.Certificates) > 0 && cfg.MLLPTLSAddr == "" {
-			return nil, fmt.Errorf("feed %s names certificates, and could send nothing without TLS: set MLLP_TLS_ADDR", f.Key)
+	return l, cfg.usable(h.door.feeds())
+}
+
+// usable tells whether feeds can be used with the doors that there are, and with the hub's certificate.
+func (c Config) usable(feeds []discharge.Feed) error {
+	for _, f := range feeds {
+		if len(f.Certificates) > 0 && c.MLLPTLSAddr == "" {
+			return fmt.Errorf("feed %s names certificates, and could send nothing without TLS: set MLLP_TLS_ADDR", f.Key)
+		}
+		if f.Answers != nil && f.Answers.TLS && c.MLLPTLSCertFile == "" {
+			return fmt.Errorf("feed %s has its answers sent over TLS, for which the hub needs a certificate: set MLLP_TLS_CERT_FILE", f.Key)
 		}
 	}
-	return l, nil
+	return nil
 }
 
 func (c Config) mllpLimits() mllp.Limits {
@@ -59,7 +67,7 @@ func (c Config) identity(log *slog.Logger) *mllp.Identity {
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after
 // the bytes are safe.
 type mllpDoor struct {
-	feeds   []discharge.Feed
+	feeds   func() []discharge.Feed
 	receive func(ctx context.Context, m inbound) error
 	now     func() time.Time
 	tracer  trace.Tracer
@@ -92,7 +100,7 @@ func (l *mllpDoor) handle(ctx context.Context, from mllp.Sender, raw []byte) mll
 		semconv.NetworkProtocolName("mllp"),
 	))
 	defer span.End()
-	feed, known := discharge.Match(l.feeds, h.SendingApplication, h.SendingFacility)
+	feed, known := discharge.Match(l.feeds(), h.SendingApplication, h.SendingFacility)
 	m := inbound{Format: formatHL7, ControlID: h.ControlID, Body: raw, Accepted: known && feed.MaySend(from.Certificate), Span: span}
 	if m.Accepted {
 		m.Feed = feed.Key // what is rejected is nobody's: the same bytes, sent rightly, are another message

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
@@ -211,9 +212,9 @@ func TestADoorThatCannotOpenSaysWhatToSet(t *testing.T) {
 		"MLLP_TLS_CERT_FILE": {MLLPTLSAddr: "127.0.0.1:0"},
 		"set MLLP_TLS_ADDR":  {MLLPAddr: "127.0.0.1:0"},
 	} {
-		hub := &Hub{door: &mllpDoor{}}
+		hub := &Hub{door: &mllpDoor{feeds: func() []discharge.Feed { return nil }}}
 		if strings.HasPrefix(want, "set") {
-			hub.door.feeds = list
+			hub.door.feeds = func() []discharge.Feed { return list }
 		}
 		if _, err := hub.openMLLP(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %s", err, want)

@@ -115,17 +115,23 @@ func feedsWith(t *testing.T, feeds map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for key, more := range feeds {
-		application := "MSEPAS"
-		if key != "open" {
-			application += "-" + strings.ToUpper(key)
-		}
-		text := `{"key":"` + key + `","door":"mllp","application":"` + application + `","facilities":["RAJ"],"provider":"RAJ","scope":"social-care",
-			"time_zone":"Europe/London","mode":"live","mapping":{"version":"1"}` + more + `}`
-		if err := os.WriteFile(filepath.Join(dir, key+".json"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFeed(t, dir, key, more)
 	}
 	return dir
+}
+
+// writeFeed writes the file of a feed, or another version of it.
+func writeFeed(t *testing.T, dir, key, more string) {
+	t.Helper()
+	application := "MSEPAS"
+	if key != "open" {
+		application += "-" + strings.ToUpper(key)
+	}
+	text := `{"key":"` + key + `","door":"mllp","application":"` + application + `","facilities":["RAJ"],"provider":"RAJ","scope":"social-care",
+		"time_zone":"Europe/London","mode":"live","mapping":{"version":"1"}` + more + `}`
+	if err := os.WriteFile(filepath.Join(dir, key+".json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const inAnHour = time.Hour

@@ -21,6 +21,7 @@ type tokenEndpoint struct {
 	clients *roster
 	signer  *authn.Signer
 	store   *store
+	rates   *rates
 	now     func() time.Time
 }
 
@@ -39,14 +40,15 @@ const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // oauthError is an error as RFC 6749 section 5.2 has it.
 type oauthError struct {
-	Code        string `json:"error"`
-	Description string `json:"error_description"`
+	Code        string        `json:"error"`
+	Description string        `json:"error_description"`
+	after       time.Duration // when to ask again; 0 says nothing
 }
 
 func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
 
 func badClient(format string, args ...any) error {
-	return &oauthError{"invalid_client", fmt.Sprintf(format, args...)}
+	return &oauthError{Code: "invalid_client", Description: fmt.Sprintf(format, args...)}
 }
 
 func (t *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +63,10 @@ func (t *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !errors.As(err, &refused):
 		w.WriteHeader(http.StatusServiceUnavailable)
-		refused = &oauthError{"temporarily_unavailable", "the database does not answer; ask again with a new assertion"}
+		refused = &oauthError{Code: "temporarily_unavailable", Description: "the database does not answer; ask again with a new assertion"}
+	case refused.after > 0:
+		w.Header().Set("Retry-After", retryAfter(refused.after))
+		w.WriteHeader(http.StatusTooManyRequests)
 	case refused.Code == "invalid_client":
 		w.WriteHeader(http.StatusUnauthorized)
 	default:
@@ -73,18 +78,18 @@ func (t *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *tokenEndpoint) answer(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxTokenForm)
 	if err := r.ParseForm(); err != nil {
-		return nil, &oauthError{"invalid_request", "send a form, application/x-www-form-urlencoded, of at most 64 KiB"}
+		return nil, &oauthError{Code: "invalid_request", Description: "send a form, application/x-www-form-urlencoded, of at most 64 KiB"}
 	}
 	for name, values := range r.PostForm {
 		if len(values) > 1 {
-			return nil, &oauthError{"invalid_request", "a parameter is there twice: " + fmt.Sprintf("%.40q", name)}
+			return nil, &oauthError{Code: "invalid_request", Description: "a parameter is there twice: " + fmt.Sprintf("%.40q", name)}
 		}
 	}
 	if grant := r.PostForm.Get("grant_type"); grant != "client_credentials" {
-		return nil, &oauthError{"unsupported_grant_type", "grant_type must be client_credentials"}
+		return nil, &oauthError{Code: "unsupported_grant_type", Description: "grant_type must be client_credentials"}
 	}
 	if r.PostForm.Get("client_assertion_type") != jwtBearer {
-		return nil, &oauthError{"invalid_request", "client_assertion_type must be " + jwtBearer}
+		return nil, &oauthError{Code: "invalid_request", Description: "client_assertion_type must be " + jwtBearer}
 	}
 	c, err := t.client(r.Context(), r.PostForm.Get("client_assertion"))
 	if err != nil {
@@ -125,6 +130,10 @@ func (t *tokenEndpoint) client(ctx context.Context, assertion string) (client, e
 		return client{}, badClient("client_assertion: exp is more than five minutes ahead")
 	case claims.ID == "" || len(claims.ID) > maxJTI:
 		return client{}, badClient("client_assertion: jti must be a new id for each assertion, of at most %d characters", maxJTI)
+	}
+	// Whoever cannot show who it is spends nobody's share: else anybody could keep a client out.
+	if wait := t.rates.wait(c.ID); wait > 0 {
+		return client{}, &oauthError{"temporarily_unavailable", "too many requests of this client at one time; ask again when Retry-After is over", wait}
 	}
 	fresh := false
 	err = failpoint.Do(ctx, "assertion.use", func() (err error) {

@@ -106,6 +106,14 @@ func TestAClientSendsForItsOwnFeedsOnly(t *testing.T) {
 	}
 	h.spell(t, spellID("V1"))
 	bhrut.send(t, "GET", "/fhir/Encounter/"+spellID("V1"), "").want(t, 404)
+	for _, query := range []string{param("identifier", visitSystem+"|V1"), "_id=" + spellID("V1")} {
+		if found := mse.send(t, "GET", "/fhir/Encounter?"+query, "").foundIDs(t); len(found) != 1 {
+			t.Errorf("%s: the client's own stay is not found", query)
+		}
+		if found := bhrut.send(t, "GET", "/fhir/Encounter?"+query, "").foundIDs(t); len(found) != 0 {
+			t.Errorf("%s: another's stay is found", query)
+		}
+	}
 	bhrut.send(t, "PUT", "/fhir/Encounter/"+spellID("V1"), strings.Replace(aStay("cancelled", "V1"), "RAJ", "RF4", 1)).want(t, 404)
 	if list := bhrut.send(t, "GET", "/fhir/Task", "").want(t, 200); list.body["entry"] != nil {
 		t.Errorf("another's Task: %s", list.raw)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -288,7 +289,7 @@ func (in *interpreter) tellSpells(ctx context.Context, tx pgx.Tx, pending []int6
 	if err != nil {
 		return err
 	}
-	shared, err := refoldStays(ctx, tx, spells, own, facts)
+	shared, err := refoldStays(ctx, tx, now, spells, own, facts)
 	if err != nil {
 		return err
 	}
@@ -343,12 +344,20 @@ func lockSpellsOf(ctx context.Context, tx pgx.Tx, keys []string) ([]uuid.UUID, e
 	return ids, nil
 }
 
-// refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked, or facts were taken away.
-func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, own, facts map[uuid.UUID][]storedFact) ([]newException, error) {
+// refoldStays works out anew which stays spells are about, after numbers were merged or merges revoked, or facts were taken away. It closes the
+// exceptions of other spells that had a stay with one of these alone.
+func refoldStays(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UUID, own, facts map[uuid.UUID][]storedFact) ([]newException, error) {
 	if err := lockStays(ctx, tx); err != nil {
 		return nil, err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM stay WHERE spell_id = ANY($1)`, spells); err != nil {
+	rows, err := tx.Query(ctx, `
+		WITH gone AS (DELETE FROM stay WHERE spell_id = ANY($1) RETURNING key)
+		SELECT DISTINCT o.spell_id FROM gone JOIN stay o USING (key) WHERE o.spell_id <> ALL($1)`, spells)
+	if err != nil {
+		return nil, fmt.Errorf("forget stays: %w", err)
+	}
+	others, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
 		return nil, fmt.Errorf("forget stays: %w", err)
 	}
 	var stays []spellStay
@@ -360,7 +369,17 @@ func refoldStays(ctx context.Context, tx pgx.Tx, spells []uuid.UUID, own, facts 
 			}
 		}
 	}
-	return sharedStays(ctx, tx, stays)
+	shared, err := sharedStays(ctx, tx, stays)
+	if err != nil || len(others) == 0 {
+		return shared, err
+	}
+	if _, err := tx.Exec(ctx, `
+		UPDATE exception e SET closed_at = $2, inbound_id = NULL WHERE e.spell_id = ANY($1) AND e.kind = $3 AND e.closed_at IS NULL
+			AND NOT EXISTS (SELECT FROM stay o JOIN stay f USING (key) WHERE o.spell_id = e.spell_id AND f.spell_id < o.spell_id)`,
+		others, now, discharge.TwoKeysOneStay); err != nil {
+		return nil, fmt.Errorf("close exceptions: %w", err)
+	}
+	return shared, nil
 }
 
 // checkRevocation refuses to revoke a merge that nobody has told.

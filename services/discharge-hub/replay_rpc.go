@@ -117,7 +117,7 @@ func (s *server) PreviewMapping(ctx context.Context, req *dischargev1.PreviewMap
 	if err != nil {
 		return nil, fault.Field("feed_file", "%v", err)
 	}
-	if _, known := s.feeds[changed.Key]; !known {
+	if _, known := s.feeds()[changed.Key]; !known {
 		return nil, fault.Field("feed_file", "its key %s is no configured feed: a new one has no stored messages", changed.Key)
 	}
 	limit := int(req.GetLimit())
@@ -144,7 +144,7 @@ func (s *server) preview(ctx context.Context, changed discharge.Feed, since time
 	rows, err := s.store.db.Pool.Query(ctx, `
 			SELECT i.id, i.feed, i.format, i.control_id, i.received_at, i.body FROM inbound i
 			WHERE i.feed = $1 AND i.received_at >= $2 AND i.accepted AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.supersedes = i.id)
-			ORDER BY i.id LIMIT $3`, changed.Key, since, limit+1)
+			ORDER BY i.received_at, i.id LIMIT $3`, changed.Key, since, limit+1)
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
 	}
@@ -159,7 +159,7 @@ func (s *server) preview(ctx context.Context, changed discharge.Feed, since time
 		messages = messages[:limit]
 	}
 	resp.Messages = int32(len(messages))
-	under := &interpreter{feeds: map[string]discharge.Feed{changed.Key: changed}}
+	under := &interpreter{feeds: func() map[string]discharge.Feed { return map[string]discharge.Feed{changed.Key: changed} }}
 	before, after := map[uuid.UUID][]discharge.Fact{}, map[uuid.UUID][]discharge.Fact{}
 	var read []int64
 	for _, m := range messages {

@@ -138,7 +138,7 @@ const replayBatch = 200
 // returns those that stay held, because facts are still missing; without any the gap is closed. It refuses while messages wait for
 // interpretation, and before the take-over.
 func Replayed(ctx context.Context, db *pg.DB, feeds []discharge.Feed, now time.Time) (missing []Missing, err error) {
-	answered := answering(feedsByKey(feeds))
+	answered := answeredOf(feedsByKey(feeds))
 	open, err := restore.Open(ctx, db)
 	switch {
 	case err != nil:

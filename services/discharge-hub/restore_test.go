@@ -61,7 +61,7 @@ func steppedOn(t *testing.T, db *pg.DB) *stepped {
 }
 
 func (h *stepped) start() {
-	h.in = &interpreter{store: h.store, feeds: feedsByKey(h.feeds), now: h.now, tracer: noop.NewTracerProvider().Tracer(""), saved: run.NewWake(), log: slog.New(slog.DiscardHandler)}
+	h.in = &interpreter{store: h.store, feeds: func() map[string]discharge.Feed { return feedsByKey(h.feeds) }, now: h.now, tracer: noop.NewTracerProvider().Tracer(""), saved: run.NewWake(), log: slog.New(slog.DiscardHandler)}
 }
 
 func (h *stepped) now() time.Time { return restoredAt }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // retention forgets, in small batches, what is kept only for a while: the answers to requests at the FHIR door, by which a repeated
@@ -36,8 +38,7 @@ func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 		{"attempts to post Tasks", `DELETE FROM webhook_attempt WHERE id IN (
 			SELECT id FROM webhook_attempt WHERE taken_at < $1 ORDER BY taken_at LIMIT $2)`, now.Add(-r.attempts)},
 		{"attempts to answer wards", `DELETE FROM answer_attempt WHERE (answer_id, at) IN (
-			SELECT t.answer_id, t.at FROM answer_attempt t JOIN answer a ON a.id = t.answer_id
-			WHERE t.at < $1 AND a.accepted_at < $1 ORDER BY t.at LIMIT $2)`, now.Add(-r.attempts)},
+			SELECT answer_id, at FROM answer_attempt WHERE accepted_at < $1 ORDER BY accepted_at LIMIT $2)`, now.Add(-r.attempts)},
 	} {
 		tag, err := r.store.db.Pool.Exec(ctx, old.text, old.before, retentionBatch)
 		if err != nil {
@@ -46,4 +47,17 @@ func (r *retention) Step(ctx context.Context, now time.Time) (bool, error) {
 		more = more || tag.RowsAffected() == retentionBatch
 	}
 	return more, nil
+}
+
+// neverBack is a clock for what must not look older than it is, such as an answer that is forgotten by its age: it shows no less than the time at
+// the start of the service and what has elapsed since. What the clock shows at the start is taken for right, as everywhere.
+func neverBack(svc *service.Service) func() time.Time {
+	start, elapsed := svc.Now(), svc.Elapsed()
+	return func() time.Time {
+		now := svc.Now()
+		if least := start.Add(svc.Elapsed() - elapsed); least.After(now) {
+			return least
+		}
+		return now
+	}
 }

@@ -2,11 +2,17 @@ package dischargehub
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/migrations"
 	"github.com/homeward-care/homeward/services/kit/kittest"
+	"github.com/homeward-care/homeward/services/kit/run"
+	"github.com/homeward-care/homeward/services/kit/service"
 )
 
 // forget does all that is due to be forgotten at a time.
@@ -39,6 +45,27 @@ func TestARequestIDIsRememberedForThirtyDays(t *testing.T) {
 	e.send(t, "POST", "/fhir/Encounter", aStay("in-progress", "V1"), "X-Request-ID", "R1").want(t, 409) // it is another request now, for what is there already
 }
 
+func TestAnAnswerIsRememberedThatWasGivenWhileTheClockWasSetBack(t *testing.T) {
+	h, e := startFHIR(t)
+	feeds, err := loadFeeds("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := time.Now()
+	svc := &service.Service{Now: func() time.Time { return clock }, Elapsed: func() time.Duration { return time.Hour }}
+	byKey := feedsByKey(feeds)
+	d := &fhirDoor{feeds: func() map[string]discharge.Feed { return byKey }, store: &store{db: h.db}, pending: run.NewWake(), now: svc.Now, answeredAt: neverBack(svc)}
+	clock = clock.AddDate(0, 0, -50)
+	stay := aStay("in-progress", "V1")
+	first, err := createResource(d, &call{ctx: t.Context(), http: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/fhir/Encounter", nil),
+		client: "mse-epr", feeds: []discharge.Feed{byKey["mse-fhir"]}, requestID: "R1", body: []byte(stay), span: noop.Span{}})
+	if err != nil || first.status != http.StatusCreated {
+		t.Fatal(first, err)
+	}
+	h.forget(t, time.Now())
+	e.send(t, "POST", "/fhir/Encounter", stay, "X-Request-ID", "R1").want(t, 201)
+}
+
 func TestAttemptsAreKeptUntilNinetyDaysAfterTheTaskWasTaken(t *testing.T) {
 	receiver := &taskReceiver{status: http.StatusInternalServerError}
 	h, e := startPosting(t, receiver)
@@ -68,9 +95,9 @@ func TestAttemptsToAnswerAWardAreKeptUntilNinetyDaysAfterItAccepted(t *testing.T
 	if _, err := h.db.Pool.Exec(t.Context(), `
 		WITH told AS (
 			INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try, accepted_at)
-			SELECT 'mse-all', gen_random_uuid(), 'received', '1.1', $1, '', '', '', $1, $1, accepted FROM unnest(ARRAY[$1::timestamptz, NULL]) accepted RETURNING id
+			SELECT 'mse-all', gen_random_uuid(), 'received', '1.1', $1, '', '', '', $1, $1, accepted FROM unnest(ARRAY[$1::timestamptz, NULL]) accepted RETURNING id, accepted_at
 		)
-		INSERT INTO answer_attempt SELECT id, $1, 'AE', 'no room' FROM told`, day(1, 9)); err != nil {
+		INSERT INTO answer_attempt SELECT id, $1, 'AE', 'no room', accepted_at FROM told`, day(1, 9)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ days, left int }{{89, 2}, {91, 1}, {900, 1}} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,16 +16,20 @@ import (
 	"github.com/homeward-care/homeward/services/kit/run"
 )
 
-// clientele is the clients that hold, and who of them is told of what. It is replaced as a whole, never changed.
+// clientele is the feeds and the clients that hold, and who is told of what. It is replaced as a whole, never changed.
 type clientele struct {
-	clients map[string]client
+	list     []discharge.Feed
+	feeds    map[string]discharge.Feed // by key
+	answered []string                  // the feeds whose hospitals are told how far their handovers are
+	clients  map[string]client
 	// providers are those that have a client, with the clients that want each Task posted.
 	providers map[string][]string
 	due       map[string]run.Wake // wakes the posting to a client
 }
 
-func newClientele(clients map[string]client) *clientele {
-	all := &clientele{clients: clients, providers: map[string][]string{}, due: map[string]run.Wake{}}
+func newClientele(feeds []discharge.Feed, clients map[string]client) *clientele {
+	all := &clientele{list: feeds, feeds: feedsByKey(feeds), clients: clients, providers: map[string][]string{}, due: map[string]run.Wake{}}
+	all.answered = answeredOf(all.feeds)
 	for _, id := range all.ids() {
 		c := clients[id]
 		if c.Webhook != nil {
@@ -50,16 +55,16 @@ func (c *clientele) ids() (ids []string) {
 	return ids
 }
 
-// roster is the clients as their files are. The files are read again when they change, so that a client is added or gets another key without
-// a restart; while they cannot be read, the clients of before stand.
+// roster is the feeds and the clients as their files are. The files are read again when they change, so that a hospital is added, or a client gets
+// another key, without a restart; while any of them cannot be used, all of before stand.
 type roster struct {
-	dir   string
-	feeds map[string]discharge.Feed
-	now   func() time.Time
-	log   *slog.Logger
+	feedsDir, clientsDir string
+	usable               func([]discharge.Feed) error // what else the feeds must be to be used here; nil for nothing
+	now                  func() time.Time
+	log                  *slog.Logger
 
-	current     atomic.Pointer[clientele]
-	posts, walk run.Wake // raised when the clients have changed
+	current              atomic.Pointer[clientele]
+	posts, walk, answers run.Wake // raised when they have changed
 
 	read    string    // the files' state when they were read
 	seen    string    // and when they were looked at last
@@ -74,28 +79,59 @@ const (
 	wrongAgain = 15 * time.Minute
 )
 
-// openRoster reads the clients' files; no folder, no clients.
-func openRoster(dir string, feeds map[string]discharge.Feed, now func() time.Time, log *slog.Logger) (*roster, error) {
-	r := &roster{dir: dir, feeds: feeds, now: now, log: log, posts: run.NewWake(), walk: run.NewWake()}
+// openRoster reads the clients' files; no folder, no clients. The feeds are those of their folder; without one they stay as they are.
+func openRoster(feeds []discharge.Feed, feedsDir, clientsDir string, now func() time.Time, log *slog.Logger) (*roster, error) {
+	r := &roster{feedsDir: feedsDir, clientsDir: clientsDir, now: now, log: log, posts: run.NewWake(), walk: run.NewWake(), answers: run.NewWake()}
 	r.read = r.state()
 	r.seen = r.read
-	clients, err := loadClients(dir, feeds)
+	clients, err := loadClients(clientsDir, feedsByKey(feeds))
 	if err != nil {
 		return nil, err
 	}
-	r.current.Store(newClientele(clients))
+	r.current.Store(newClientele(feeds, clients))
 	return r, nil
+}
+
+// load reads all files.
+func (r *roster) load() (*clientele, error) {
+	feeds := r.get().list
+	if r.feedsDir != "" {
+		var err error
+		if feeds, err = loadFeeds(r.feedsDir); err != nil {
+			return nil, err
+		}
+	}
+	if r.usable != nil {
+		if err := r.usable(feeds); err != nil {
+			return nil, err
+		}
+	}
+	clients, err := loadClients(r.clientsDir, feedsByKey(feeds))
+	if err != nil {
+		return nil, err
+	}
+	return newClientele(feeds, clients), nil
 }
 
 func (r *roster) get() *clientele { return r.current.Load() }
 
-// state tells whether anything in the folder was changed, secrets too. What lies elsewhere is read with the next change here.
+func (r *roster) feeds() map[string]discharge.Feed { return r.get().feeds }
+
+func (r *roster) feedList() []discharge.Feed { return r.get().list }
+
+// state tells whether anything in the folders was changed, secrets too. What lies elsewhere is read with the next change here.
 func (r *roster) state() string {
-	entries, _ := os.ReadDir(r.dir) // a folder that cannot be read is another state, and loadClients says why
 	var b strings.Builder
-	for _, entry := range entries {
-		if info, err := os.Stat(filepath.Join(r.dir, entry.Name())); err == nil {
-			fmt.Fprintln(&b, entry.Name(), info.ModTime().UnixNano(), info.Size())
+	for _, dir := range []string{r.feedsDir, r.clientsDir} {
+		if dir == "" {
+			continue
+		}
+		entries, _ := os.ReadDir(dir) // a folder that cannot be read is another state, and who loads it says why
+		for _, entry := range entries {
+			name := filepath.Join(dir, entry.Name())
+			if info, err := os.Stat(name); err == nil {
+				fmt.Fprintln(&b, name, info.ModTime().UnixNano(), info.Size())
+			}
 		}
 	}
 	return b.String()
@@ -115,17 +151,17 @@ func (r *roster) Step(ctx context.Context) (bool, error) {
 	if now.Sub(r.alarmed).Abs() < wrongAgain {
 		return false, nil
 	}
-	clients, err := loadClients(r.dir, r.feeds)
+	all, err := r.load()
 	if err != nil {
 		r.alarmed = now
-		r.log.ErrorContext(ctx, "alarm: the clients' files cannot be used, the clients of before stand", "error", err)
+		r.log.ErrorContext(ctx, "alarm: the files of feeds and clients cannot be used, those of before stand", "error", err)
 		return false, nil
 	}
 	r.read = state
-	all := newClientele(clients)
 	r.current.Store(all)
 	r.posts.Raise()
 	r.walk.Raise()
-	r.log.InfoContext(ctx, "the clients' files were read again", "clients", all.ids())
+	r.answers.Raise()
+	r.log.InfoContext(ctx, "the files of feeds and clients were read again", "feeds", slices.Sorted(maps.Keys(all.feeds)), "clients", all.ids())
 	return false, nil
 }

@@ -26,7 +26,7 @@ import (
 type server struct {
 	dischargev1.UnimplementedDischargeHubServiceServer
 	store   *store
-	feeds   map[string]discharge.Feed
+	feeds   func() map[string]discharge.Feed
 	receive func(ctx context.Context, m inbound) error
 	now     func() time.Time
 
@@ -37,7 +37,7 @@ type server struct {
 
 // RecordEvent stores the request as a message from MLLP is stored, and answers with the spell that it is about.
 func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRequest) (*dischargev1.RecordEventResponse, error) {
-	feed, ok := s.feeds[req.GetFeed()]
+	feed, ok := s.feeds()[req.GetFeed()]
 	if !ok || feed.Door != discharge.DoorGRPC {
 		return nil, fault.Field("feed", "is not a configured feed of the gRPC door; see the feeds folder for the keys")
 	}
@@ -98,8 +98,9 @@ func (s *server) seesProvider(ctx context.Context, provider string) bool {
 	if err != nil {
 		return false
 	}
+	feeds := s.feeds()
 	return who.Has(authn.HubStaff, authn.Ops, authn.CLSWorker, authn.CLSManager, authn.Service) ||
-		slices.ContainsFunc(who.Feeds, func(key string) bool { return s.feeds[key].Provider == provider })
+		slices.ContainsFunc(who.Feeds, func(key string) bool { return feeds[key].Provider == provider })
 }
 
 func (s *server) find(ctx context.Context, req *dischargev1.GetHandoverRequest) (uuid.UUID, error) {

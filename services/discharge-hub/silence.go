@@ -19,7 +19,7 @@ import (
 // silent for longer.
 type watcher struct {
 	store *store
-	feeds map[string]discharge.Feed
+	feeds func() map[string]discharge.Feed
 	// judges is the moment from which feeds are judged: after a start senders need some time to connect again.
 	judges time.Time
 	log    *slog.Logger
@@ -31,12 +31,14 @@ const (
 	silenceBatch = 10_000
 	// silenceOverlap is how many messages are read again, because transactions do not commit in the order of their ids.
 	silenceOverlap = 300
-	silentKind     = "feed-silent"
+	// silenceSkew is how far the clocks of replicas may differ.
+	silenceSkew = time.Minute
+	silentKind  = "feed-silent"
 )
 
 // watch adds the watcher. By a clock that is ahead every feed would be silent, and stay so until that time has come.
 func (h *Hub) watch(svc *service.Service) {
-	w := &watcher{store: h.store, feeds: feedsByKey(h.door.feeds), judges: svc.Now().Add(silenceGrace), log: svc.Log}
+	w := &watcher{store: h.store, feeds: h.clients.feeds, judges: svc.Now().Add(silenceGrace), log: svc.Log}
 	svc.LoopByClock("feed silence", w.Step, silencePoll)
 }
 
@@ -55,7 +57,7 @@ func (w *watcher) Step(ctx context.Context, now time.Time) (bool, error) {
 	more := false
 	err := w.store.db.InTx(ctx, "silence", func(tx pgx.Tx) error {
 		told, more = nil, false
-		states, n, err := w.read(ctx, tx)
+		states, n, err := w.read(ctx, tx, now)
 		if err != nil {
 			return err
 		}
@@ -81,8 +83,9 @@ func (w *watcher) Step(ctx context.Context, now time.Time) (bool, error) {
 	return more, nil
 }
 
-// read returns the state of each feed that has ever sent, and how many messages it has read to bring it up to date.
-func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, int, error) {
+// read returns the state of each feed that has ever sent, and how many messages it has read to bring it up to date. What is known by a clock that
+// was ahead counts from now: a feed that sent by it must not be taken for one that sends until that time has come.
+func (w *watcher) read(ctx context.Context, tx pgx.Tx, now time.Time) (map[string]*feedState, int, error) {
 	var until int64
 	if err := tx.QueryRow(ctx, `SELECT until FROM feed_silence_read FOR UPDATE`).Scan(&until); err != nil {
 		return nil, 0, err
@@ -97,6 +100,13 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 	if _, err := pgx.ForEachRow(rows, []any{&key, &s.last, &s.alarmedAt, &s.exception}, func() error {
 		one := s
 		one.learned = discharge.Silences{}
+		ahead := now.Add(silenceSkew)
+		if s.last.After(ahead) {
+			one.last, one.changed = now, true
+		}
+		if s.alarmedAt != nil && s.alarmedAt.After(ahead) {
+			one.alarmedAt, one.changed = &now, true
+		}
 		states[key] = &one
 		return nil
 	}); err != nil {
@@ -116,7 +126,7 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 		return nil, 0, err
 	}
 	if _, err := pgx.ForEachRow(rows, []any{&id, &m.feed, &accepted, &m.at}, func() error {
-		if read++; accepted {
+		if read++; accepted && !m.at.After(now.Add(silenceSkew)) {
 			messages = append(messages, m)
 		}
 		newest = max(newest, id)
@@ -127,7 +137,7 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 	slices.SortFunc(messages, func(a, b message) int { return a.at.Compare(b.at) })
 	for _, m := range messages {
 		s := states[m.feed]
-		feed, known := w.feeds[m.feed]
+		feed, known := w.feeds()[m.feed]
 		switch {
 		case s == nil:
 			states[m.feed] = &feedState{last: m.at, changed: true, learned: discharge.Silences{}}
@@ -144,7 +154,7 @@ func (w *watcher) read(ctx context.Context, tx pgx.Tx) (map[string]*feedState, i
 
 // judge raises the alarm about a feed, or ends it, and returns the line to log.
 func (w *watcher) judge(ctx context.Context, tx pgx.Tx, now time.Time, key string, s *feedState) (func(), error) {
-	feed, known := w.feeds[key]
+	feed, known := w.feeds()[key]
 	if s.alarmedAt != nil {
 		if known && !s.last.After(*s.alarmedAt) {
 			return nil, nil

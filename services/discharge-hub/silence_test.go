@@ -33,7 +33,8 @@ func newWatched(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	w := &watched{t: t, db: kittest.Open(t, kittest.Database(t, migrations.FS)), clock: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)}
-	w.watcher = &watcher{store: &store{db: w.db}, feeds: feedsByKey(feeds), log: slog.New(slog.NewTextHandler(&w.log, nil))}
+	byKey := feedsByKey(feeds)
+	w.watcher = &watcher{store: &store{db: w.db}, feeds: func() map[string]discharge.Feed { return byKey }, log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	return w
 }
 
@@ -96,7 +97,7 @@ func TestAFeedThatFallsSilentIsAlarmedOnceUntilItIsBack(t *testing.T) {
 	if w.open() == "" {
 		t.Error("a second silence raises no alarm")
 	}
-	w.feeds = map[string]discharge.Feed{}
+	w.feeds = func() map[string]discharge.Feed { return nil }
 	if got := w.open(); got != "" {
 		t.Errorf("a feed that is configured no more: %s", got)
 	}
@@ -127,9 +128,9 @@ func TestAFeedOfHandsAndOneThatNeverSentAreNotSilent(t *testing.T) {
 
 func TestAFeedsOwnLimitNeedsNoHistory(t *testing.T) {
 	w := newWatched(t)
-	feed := w.feeds["bhrut"]
+	feed := w.feeds()["bhrut"]
 	feed.Silence = &discharge.SilenceLimit{After: 10 * time.Minute}
-	w.feeds["bhrut"] = feed
+	w.feeds()["bhrut"] = feed
 	w.came("bhrut", time.Minute, 3*time.Minute)
 	w.clock = w.clock.Add(9 * time.Minute)
 	if got := w.open(); got != "" {
@@ -169,7 +170,8 @@ func TestNoFeedIsSilentByAClockThatIsAhead(t *testing.T) {
 	w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
 	w.steps()
 	svc := &service.Service{Now: func() time.Time { return w.clock }, Elapsed: func() time.Duration { return 0 }, Log: w.watcher.log}
-	hub := &Hub{door: &mllpDoor{feeds: slices.Collect(maps.Values(w.feeds))}, store: w.store}
+	hub := &Hub{clients: &roster{}, store: w.store}
+	hub.clients.current.Store(newClientele(slices.Collect(maps.Values(w.feeds())), nil))
 	hub.watch(svc)
 	w.clock = w.clock.Add(24 * time.Hour)
 	if _, err := svc.Workers[0].Step(t.Context()); err != nil {
@@ -178,5 +180,53 @@ func TestNoFeedIsSilentByAClockThatIsAhead(t *testing.T) {
 	var open int
 	if err := w.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM exception`).Scan(&open); err != nil || open != 0 {
 		t.Errorf("%d exceptions, %v", open, err)
+	}
+}
+
+// A feed sends by a clock that is a day ahead, which is set right, and then sends nothing more. It is called silent in time, whether the messages
+// were looked at by the wrong clock or by the right one.
+func TestAFeedThatSentWhileTheClockWasAheadIsCalledSilentInTime(t *testing.T) {
+	for name, looks := range map[string]bool{"looked at by the wrong clock": true, "looked at by the right one": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t)
+			w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
+			w.steps()
+			right := w.clock
+			w.clock = right.Add(24 * time.Hour)
+			w.came("mse-basildon", time.Minute, 5*time.Minute)
+			if looks {
+				w.steps()
+			}
+			w.clock = right.Add(5 * time.Minute)
+			if got := w.open(); got != "" {
+				t.Errorf("alarm about a feed that has just sent: %s", got)
+			}
+			w.clock = w.clock.Add(2 * time.Hour)
+			if w.open() == "" {
+				t.Error("no alarm after two hours")
+			}
+			w.came("mse-basildon", time.Minute, time.Minute)
+			if got := w.open(); got != "" {
+				t.Errorf("it is back, and the alarm stands: %s", got)
+			}
+		})
+	}
+}
+
+// An alarm by a clock that was ahead ends when the feed sends by the right one.
+func TestAnAlarmByAClockThatWasAheadEnds(t *testing.T) {
+	w := newWatched(t)
+	w.came("mse-basildon", 10*time.Minute, 4*7*24*time.Hour)
+	w.steps()
+	right := w.clock
+	w.clock = right.Add(24 * time.Hour)
+	if w.open() == "" {
+		t.Fatal("no alarm")
+	}
+	w.clock = right
+	w.steps()
+	w.came("mse-basildon", time.Minute, time.Minute)
+	if got := w.open(); got != "" {
+		t.Errorf("the alarm stands: %s", got)
 	}
 }

@@ -21,8 +21,8 @@ import (
 // store is the hub's PostgreSQL.
 type store struct {
 	db       *pg.DB
-	answered []string // the feeds whose hospitals are told how far their handovers are
-	teller   *teller  // nil where nobody is told
+	answered func() []string // the feeds whose hospitals are told how far their handovers are; nil for none
+	teller   *teller         // nil where nobody is told
 }
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose

@@ -14,6 +14,7 @@ import (
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 	"github.com/homeward-care/homeward/services/kit/audit"
+	"github.com/homeward-care/homeward/services/kit/run"
 )
 
 func (h *stepped) entry() audit.Entry {
@@ -59,8 +60,10 @@ func (h *stepped) correct(id int64, copy *hl7.Builder, interpret bool) {
 
 func (h *stepped) step() {
 	h.t.Helper()
-	if _, err := h.in.Step(h.t.Context()); err != nil {
-		h.t.Fatal(err)
+	for _, step := range []run.Step{h.in.Step, h.in.TellSpells} {
+		if _, err := step(h.t.Context()); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 }
 
@@ -86,8 +89,10 @@ func TestCorrectionsEndAlikeInAnyOrder(t *testing.T) {
 			adt("A01", "M1", "V1", day(1, 9)), adt("A03", "M2", "V1", day(2, 14)),
 			adt("A08", "M3", "V1", day(2, 15)).Set("PD1-3.3", "F81010"),
 			adt("A03", "M4", "V-WRONG", day(2, 16)), adt("A01", "M5", "V3", day(1, 9)),
+			ofPerson("A31", "M6", "1234567", day(3, 9)).Set("PID-30", "Y"), // it was somebody else who died
 		}
-		copies := map[int]*hl7.Builder{1: adt("A03", "M2", "V1", day(2, 13)).Set("PV1-37", "29"), 3: adt("A03", "M4", "V3", day(2, 16))}
+		copies := map[int]*hl7.Builder{1: adt("A03", "M2", "V1", day(2, 13)).Set("PV1-37", "29"), 3: adt("A03", "M4", "V3", day(2, 16)),
+			5: ofPerson("A31", "M6", "7654321", day(3, 9)).Set("PID-30", "Y")}
 		for _, i := range random.Perm(len(stay)) {
 			h.send(stay[i])
 			if copy := copies[i]; copy != nil && random.IntN(2) == 0 {
@@ -112,7 +117,29 @@ func TestCorrectionsEndAlikeInAnyOrder(t *testing.T) {
 		}
 		if s, _ := h.spellOf("M2"); s.GetDischarge().GetDestination() != "29" || s.GetDischarge().GetNumber() != 1 || s.GetPracticeCode() != "F81010" {
 			t.Errorf("seed %d: the corrected spell is %v", seed, s)
+		} else if s.GetDeath() != dischargev1.Death_DEATH_NONE {
+			t.Errorf("seed %d: the person of the corrected spell is dead: %v", seed, s)
 		}
+	}
+}
+
+func TestAMessageThatIsReadAgainAsOneAboutAnotherPersonIsAboutTheFirstNoMore(t *testing.T) {
+	t.Parallel()
+	h := newStepped(t, adt("A03", "M1", "V1", day(2, 14)), ofPerson("A31", "M2", "", day(3, 9)).SetRaw("PID-3", "1234567^^^RAJ^PI~7654321^^^OLD^PI").Set("PID-30", "Y"))
+	h.step()
+	if s, _ := h.spellOf("M1"); s.GetDeath() != dischargev1.Death_DEATH_DIED {
+		t.Fatalf("before: %v", s)
+	}
+	for i := range h.feeds {
+		h.feeds[i].Mapping.PatientAuthority = "OLD"
+	}
+	h.start()
+	if _, err := h.in.replay(t.Context(), h.newest(), false, h.entry()); err != nil {
+		t.Fatal(err)
+	}
+	h.step()
+	if s, _ := h.spellOf("M1"); s.GetDeath() != dischargev1.Death_DEATH_NONE {
+		t.Errorf("after: %v", s)
 	}
 }
 

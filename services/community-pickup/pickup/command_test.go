@@ -143,6 +143,7 @@ func TestCommandsAreRefusedWithTheirKind(t *testing.T) {
 		{"book a visit for two times", pickup.Invalid, func() (pickup.Task, error) { return taken.BookVisit(p, "2026-09-10", now, now) }},
 		{"book a visit for a day that is none", pickup.Invalid, func() (pickup.Task, error) { return taken.BookVisit(p, "2026-02-30", time.Time{}, now) }},
 		{"book a visit for yesterday", pickup.Invalid, func() (pickup.Task, error) { return taken.BookVisit(p, "2026-09-03", time.Time{}, now) }},
+		{"book a visit for this morning", pickup.Invalid, func() (pickup.Task, error) { return taken.BookVisit(p, "", now.Add(-time.Hour-time.Minute), now) }},
 		{"book a visit for a mistyped year", pickup.Invalid, func() (pickup.Task, error) { return taken.BookVisit(p, "2027-09-10", time.Time{}, now) }},
 		{"book a visit untaken", pickup.Precondition, func() (pickup.Task, error) { return due.BookVisit(p, "2026-09-10", time.Time{}, now) }},
 		{"book a visit when closed", pickup.Precondition, func() (pickup.Task, error) { return closed.BookVisit(p, "2026-09-10", time.Time{}, now) }},

@@ -188,6 +188,14 @@ func TestACancellationThatWasNeverSeenComesToTheSame(t *testing.T) {
 	if diff := cmp.Diff(decided(*fresh.task), decided(*missed.task)); diff != "" {
 		t.Errorf("(-fresh +missed):\n%s", diff)
 	}
+	late := begin(t, pickup.Inputs{Spell: discharged(t)}, "2026-09-02T14:35")
+	late.fires("2026-09-08T09:00", pickup.UntakenDuty, pickup.UntakenManager, pickup.FirstContactLate)
+	late.spell("2026-09-20T09:00", at(t, "2026-09-20T08:00", 2))
+	for _, n := range late.task.Notices {
+		if n.WithdrawnAt.IsZero() {
+			t.Errorf("%s stands, of the discharge that was cancelled", n.Kind)
+		}
+	}
 }
 
 func TestTakenAndDischargedAgainIsDecidedAnew(t *testing.T) {

@@ -266,6 +266,15 @@ func TestTheDirectoryCountsAsItStoodOnTheDischargeDate(t *testing.T) {
 	}
 }
 
+func TestAClosedPracticeIsRoutedByItsLastNetwork(t *testing.T) {
+	p := thurrock(t)
+	p.Practices = map[string][]pickup.Practice{"F81155": {
+		{Span: pickup.Span{From: "2019-07-01", To: "2025-03-31"}, Code: "F81155", Name: "Balfour", PCN: "U68127"},
+		{Span: pickup.Span{From: "2025-04-01", To: "2026-03-31"}, Code: "F81155", Name: "Balfour", PCN: "U06243"},
+	}}
+	check(t, decide(t, p, discharged(t)), want{pickup.PickUpDue, "social-care-feed", "CLS-TC"})
+}
+
 func TestWhatIsToldForLaterRoutesNothing(t *testing.T) {
 	task := decide(t, thurrock(t), discharged(t, func(s *pickup.Spell) { s.PracticeLater, s.HomeSectorLater = "F81137", "RM16 3" }))
 	check(t, task, want{pickup.PickUpDue, "social-care-feed", "CLS-GRAYS"})

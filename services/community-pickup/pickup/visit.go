@@ -5,6 +5,10 @@ import "time"
 // visitAhead is how many days ahead a visit may be booked: beyond it, somebody has mistyped the year.
 const visitAhead = 366
 
+// visitUnderWay is how long after its time a visit may still be booked: by who types it in while it is being made. After that it was made, or the
+// person was not met, and either is a contact.
+const visitUnderWay = time.Hour
+
 // Visit is when the team is to come for the assessment: a day, and on it a moment where one was agreed.
 type Visit struct {
 	On Date      `json:"on"`
@@ -32,7 +36,9 @@ func (t Task) BookVisit(p Place, on Date, at, now time.Time) (Task, error) {
 	}
 	switch ahead := DateOf(now, p.Zone).DaysUntil(day); {
 	case ahead < 0:
-		return t, invalid("a visit cannot be booked for %s, which is past: record the contact instead", day)
+		return t, invalid("a visit cannot be booked for %s, which is past: record the contact instead, a visit, with its time", day)
+	case !at.IsZero() && at.Before(now.Add(-visitUnderWay)):
+		return t, invalid("a visit cannot be booked for %s, which is past: record the contact instead, a visit, with its time", at.In(p.Zone).Format("15:04"))
 	case ahead > visitAhead:
 		return t, invalid("a visit cannot be booked for %s, more than a year ahead", day)
 	}

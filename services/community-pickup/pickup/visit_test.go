@@ -23,6 +23,8 @@ func TestAVisitIsBookedMovedAndCancelled(t *testing.T) {
 	late := moment(t, "2026-09-11T00:30") // the tenth in UTC
 	s.do(s.task.BookVisit(s.place, "", late, now))
 	is(&pickup.Visit{On: "2026-09-11", At: late})
+	s.do(s.task.BookVisit(s.place, "", now.Add(-time.Hour), now)) // it is being made
+	is(&pickup.Visit{On: "2026-09-03", At: now.Add(-time.Hour)})
 	s.do(s.task.CancelVisit())
 	is(nil)
 	s.do(s.task.CancelVisit())

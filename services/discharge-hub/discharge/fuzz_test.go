@@ -57,7 +57,13 @@ func FuzzFromHL7(f *testing.F) {
 			t.Fatal(err)
 		}
 		visit := strings.TrimSpace(m.Get("PV1-19").Text())
-		if k := r.Fact.Kind; !k.OfPerson() && k != KindMoveVisit && k != KindToOutpatient && k != KindSwapBeds && r.Fact.VisitNumber != visit || r.Fact.ControlID != m.Header.ControlID {
+		switch k := r.Fact.Kind; {
+		case k == KindMergeVisit:
+			visit = strings.TrimSpace(m.Get("MRG-5").Text()) // it is told of the number that the visit had
+		case k.OfPerson(), k.movesVisit(), k == KindToOutpatient, k == KindSwapBeds:
+			visit = r.Fact.VisitNumber
+		}
+		if r.Fact.VisitNumber != visit || r.Fact.ControlID != m.Header.ControlID {
 			t.Fatalf("visit %q, control id %q", r.Fact.VisitNumber, r.Fact.ControlID)
 		}
 	})

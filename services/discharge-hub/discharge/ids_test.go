@@ -2,6 +2,7 @@ package discharge
 
 import (
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,15 @@ func TestSpellIDsAreForEver(t *testing.T) {
 		if id != "" {
 			t.Errorf("%s has an id", name)
 		}
+	}
+}
+
+func TestAStayIsOneProvidersWhateverItsVisitNumber(t *testing.T) {
+	keys := func(provider, visit string) []string {
+		return StayKeys(Fact{Provider: provider, VisitNumber: visit, PatientNumber: "1234567", AdmittedAt: Tell(Moment{At: newYear()})}, nil)
+	}
+	if first := keys("RAJ", "V1"); len(first) != 1 || !slices.Equal(first, keys("RAJ", "V2")) || slices.Equal(first, keys("RF4", "V1")) {
+		t.Errorf("%v, %v and %v", first, keys("RAJ", "V2"), keys("RF4", "V1"))
 	}
 }
 

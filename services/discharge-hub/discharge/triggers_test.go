@@ -105,6 +105,22 @@ func TestTriggers(t *testing.T) {
 	}
 }
 
+// TestOnlyACancelTakesADischargeBack: whatever else is recorded after a discharge, a return from a leave that was told late for instance, the
+// person stays discharged, on the day and under the number that the discharge had.
+func TestOnlyACancelTakesADischargeBack(t *testing.T) {
+	cancels := []Kind{KindCancelDischarge, KindCancelAdmit}
+	for _, kind := range spellKinds {
+		after := adt(string(kind), "31", day+"190000")
+		got := folded(t, adt("A01", "1", "20260825092000"), adt("A21", "2", day+"1000"), discharge("30", day+"143000"), after).Spell
+		if slices.Contains(cancels, kind) != (got.Discharge == nil) {
+			t.Errorf("%s: %s with discharge %v", kind, got.Status, got.Discharge)
+		}
+		if d := got.Discharge; d != nil && (d.Number != 1 || d.On != "2026-09-02") {
+			t.Errorf("%s: discharge %d on %s", kind, d.Number, d.On)
+		}
+	}
+}
+
 // swapped is an A17: two people, each now in the other's bed.
 func swapped(recorded string) []byte {
 	return []byte("MSH|^~\\&|MSEPAS|RAJ|HUB|THURROCK|" + recorded + "||ADT^A17|SWAP|P|2.4\rEVN|A17|" + recorded + "\r" +

@@ -57,11 +57,15 @@ func (s *Server) CapabilityStatement() any {
 		r := object{"type": o.typ, "interaction": interactions, "versioning": "versioned", "updateCreate": false,
 			"conditionalCreate": slices.Contains(o.interactions, "create"), "conditionalUpdate": o.conditionalUpdate}
 		if slices.Contains(o.interactions, "search-type") {
-			r["searchParam"] = []object{
-				{"name": "_id", "type": "token"}, {"name": "_lastUpdated", "type": "date"},
-				{"name": "identifier", "type": "token", "documentation": "the handover's reference, or the visit number"},
-				{"name": "owner", "type": "token", "documentation": "the key of the team"}, {"name": "status", "type": "token"},
+			params := []object{}
+			for _, p := range searchParams[o.typ] {
+				param := object{"name": p.name, "type": p.kind}
+				if p.documentation != "" {
+					param["documentation"] = p.documentation
+				}
+				params = append(params, param)
 			}
+			r["searchParam"] = params
 		}
 		if o.deliveries {
 			r["operation"] = []object{{"name": "deliveries", "definition": Base + "/OperationDefinition/Task-deliveries",

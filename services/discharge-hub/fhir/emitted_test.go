@@ -22,7 +22,7 @@ func emitted(t *testing.T) map[string]any {
 	for _, o := range []struct {
 		typ, interaction string
 		conditional      bool
-	}{{"", "process-message", false}, {Encounter, "create", false}, {Encounter, "update", true}, {Encounter, "read", false}, {"Task", "search-type", false}, {"Task", "deliveries", false}} {
+	}{{"", "process-message", false}, {Encounter, "create", false}, {Encounter, "update", true}, {Encounter, "read", false}, {Encounter, "search-type", false}, {"Task", "search-type", false}, {"Task", "deliveries", false}} {
 		s.Offer(o.typ, o.interaction, o.conditional)
 	}
 	done := with(&Pickup{Outcome: "pick-up-due", Team: "CLS-GRAYS", DueAt: at, TakenAt: at, FirstContactAt: at, PickedUpAt: at, CompletedAt: at, Ending: "assessed", Met: true})

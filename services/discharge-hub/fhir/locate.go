@@ -149,24 +149,33 @@ func (d document) text(of span, name string) (text string) {
 	return text
 }
 
-// resource finds the first resource of a type: this one, one that it contains, or one in its entries.
+// resource finds the first resource of a type: this one, one in its entries, or one that these or it contain. What is contained contains no
+// resources (FHIR R4, dom-2) and a message holds no other, so it looks no deeper: each level is read anew.
 func (d document) resource(at span, typ string) (span, bool) {
-	if d.text(at, "resourceType") == typ {
-		return at, true
-	}
-	for _, name := range []string{"entry", "contained"} {
-		list, _ := d.step(at, step{name: name, index: -1})
-		_, values := d.values(list)
-		for _, v := range values {
-			if name == "entry" {
-				v, _ = d.step(v, step{name: "resource", index: -1})
-			}
-			if found, ok := d.resource(v, typ); ok {
-				return found, true
+	for _, v := range append([]span{at}, d.entries(at)...) {
+		for _, r := range append([]span{v}, d.list(v, "contained")...) {
+			if d.text(r, "resourceType") == typ {
+				return r, true
 			}
 		}
 	}
 	return span{}, false
+}
+
+// entries are the resources in the entries of a Bundle.
+func (d document) entries(of span) (resources []span) {
+	for _, entry := range d.list(of, "entry") {
+		if r, ok := d.step(entry, step{name: "resource", index: -1}); ok {
+			resources = append(resources, r)
+		}
+	}
+	return resources
+}
+
+func (d document) list(of span, name string) []span {
+	list, _ := d.step(of, step{name: name, index: -1})
+	_, values := d.values(list)
+	return values
 }
 
 // lastIn is where something that a value does not have would be: before its closing brace, or behind it where it has none.

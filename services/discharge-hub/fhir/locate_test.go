@@ -43,6 +43,32 @@ func TestElementsAreFound(t *testing.T) {
 	}
 }
 
+// A resource is read to the depth that FHIR has, so that whoever nests a thousand of them costs a person at the hub no time.
+func TestWhatIsContainedContainsNoResources(t *testing.T) {
+	nested := func(levels int) string {
+		raw := person
+		for range levels {
+			raw = `{"resourceType":"Encounter","contained":[` + raw + `]}`
+		}
+		return raw
+	}
+	for levels, found := range map[int]bool{0: true, 1: true, 2: false, 3000: false} {
+		p, ok := Locate([]byte(nested(levels)), "Patient.birthDate")
+		if !ok || (p.Length > 0) != found {
+			t.Errorf("%d levels: %v %+v", levels, ok, p)
+		}
+		message := letterOf("discharged", nested(levels))
+		p, ok = Locate([]byte(message), "Patient.birthDate")
+		if !ok || (p.Length > 0) != found {
+			t.Errorf("%d levels in a message: %v %+v", levels, ok, p)
+		}
+	}
+	inner := letterOf("discharged", person)
+	if p, ok := Locate([]byte(letterOf("discharged", inner)), "Patient.birthDate"); !ok || p.Length > 0 {
+		t.Errorf("in a message in a message: %+v", p)
+	}
+}
+
 // Whatever JSON and whatever expression, the place lies in the text.
 func TestAPlaceLiesInTheText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

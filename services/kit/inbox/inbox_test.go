@@ -270,6 +270,26 @@ func TestPoisonIsBuriedAndTheOthersAreApplied(t *testing.T) {
 	}
 }
 
+func TestBesidePoisonAnEventThatCannotBeAppliedNowIsBroughtAgain(t *testing.T) {
+	away := errors.New("database is away")
+	fail := true
+	in := newInbox(t, pg.Hooks{}, nil)
+	in.Handle = func(ctx context.Context, tx pgx.Tx, now time.Time, fresh []event.Event) error {
+		if len(fresh) == 1 && fresh[0].ID == aggregate(3) && fail {
+			return away
+		}
+		return poisonous(func() error { return inbox.ErrPoison })(ctx, tx, now, fresh)
+	}
+	batch := []event.Event{snapshot(1, 1, 1), snapshot(2, 1, 1), snapshot(3, 1, 1)}
+	if err := in.Apply(t.Context(), batch); !errors.Is(err, away) {
+		t.Fatalf("error %v", err)
+	}
+	fail = false
+	apply(t, in, batch...)
+	expect(t, "effects", effects(t, in), "1 1.1", "3 1.1")
+	expect(t, "buried", buried(t, in), "2 1.1 x2")
+}
+
 func TestEventWithoutDataHoldsUpNobody(t *testing.T) {
 	in := newInbox(t, pg.Hooks{}, nil)
 	in.Handle = func(_ context.Context, _ pgx.Tx, _ time.Time, fresh []event.Event) error {

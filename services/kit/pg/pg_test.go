@@ -99,6 +99,19 @@ func TestHookKeepsAStatementFromBeingSent(t *testing.T) {
 	}
 }
 
+func TestACommitThatRanOutOfTimeIsAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	db, plain := open(t, pg.Hooks{Before: func(_ context.Context, sql string) error {
+		if sql == "commit" {
+			cancel()
+		}
+		return nil
+	}})
+	if err := db.InTx(ctx, "test", note("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, %d notes", err, notes(t, plain))
+	}
+}
+
 func TestHookCanHoldACommitWhileOthersLook(t *testing.T) {
 	reached, release := make(chan struct{}), make(chan struct{})
 	db, plain := open(t, pg.Hooks{Before: func(_ context.Context, sql string) error {

@@ -235,6 +235,17 @@ func TestChangeThatWasCommittedLateIsFoundByTheRollingPass(t *testing.T) {
 	e.mustBeSame(t)
 }
 
+func TestChangeThatWasCommittedAMomentLateIsFoundByTheNextLook(t *testing.T) {
+	e := newEdge(t)
+	e.walker.RollEvery = time.Hour
+	e.save(t, 1, 2)
+	e.pass(t, time.Minute)
+	looked := e.asked[len(e.asked)-1].GetChangedBefore().AsTime()
+	exec(t, e.producer, `UPDATE outbox SET version = 2, recorded_at = $2 WHERE id = $1`, aggregate(2), looked.Add(-2*time.Second))
+	e.pass(t, 20*time.Second)
+	e.mustBeSame(t)
+}
+
 func TestProducerWhoseClockDiffersLosesNothing(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 		t.Run(skew.String(), func(t *testing.T) {

@@ -237,10 +237,11 @@ func TestNewestOfAllHoldersIsAdoptedInTheNewEpoch(t *testing.T) {
 
 // A database that is restored a second time, to before the first restore, has forgotten the epoch that its consumers know.
 func TestEpochOutrunsEveryOneThatConsumersHaveSeen(t *testing.T) {
-	r := newRestored(t, pg.Hooks{}, newHolder(t, true, snapshot(1, 4, 1, "held")))
+	r := newRestored(t, pg.Hooks{}, newHolder(t, true, snapshot(1, 4, 1, "held"), snapshot(2, 4, 1, "since the first restore")))
+	r.own(t, snapshot(2, 3, 6, "of before the first restore"))
 	r.declare(t)
 	r.run(t)
-	expect(t, "published", r.published(t), "01 5.1 held")
+	expect(t, "published", r.published(t), "01 5.1 held, 02 5.7 since the first restore")
 	if open, err := restore.Open(t.Context(), r.DB); err != nil || len(open) != 1 || open[0].Epoch != 5 || open[0].TakenOverAt.IsZero() {
 		t.Errorf("open restores: %+v, %v", open, err)
 	}

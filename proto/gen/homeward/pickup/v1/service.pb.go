@@ -704,7 +704,8 @@ func (x *RecordContactResponse) GetTask() *GetTaskResponse {
 	return nil
 }
 
-// BookVisitRequest says when: on a day, or at a moment of it; not both. A past day is refused, and one more than a year ahead.
+// BookVisitRequest says when: on a day, or at a moment of it; not both. A past day is refused, a moment
+// more than an hour ago, and a day more than a year ahead: a visit that was made is a contact.
 type BookVisitRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	TaskId  string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`

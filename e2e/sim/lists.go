@@ -10,8 +10,8 @@ import (
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 )
 
-// checkTasks holds what the teams' lists show, and what the rules would decide anew, against the tasks that were seen one by one.
-func (w *world) checkTasks(seen map[string]oracle.Seen) {
+// checkLists holds what the teams' lists show, and what the rules would decide anew, against the tasks that were seen one by one.
+func (w *world) checkLists(seen map[string]oracle.Seen) {
 	open := map[string][]string{}
 	for spell, s := range seen {
 		if slices.Contains([]string{"untaken", "taken", "picked-up"}, s.Progress) {

@@ -33,7 +33,9 @@ func TestRandomStaysEndAsTheOracleSays(t *testing.T) {
 		stay := oracle.NewStay(random, n, leavingIn2026(random))
 		all = append(all, stay.Messages...)
 		for _, m := range stay.Messages {
-			story[m.SpellID] = stay
+			for _, spell := range m.SpellIDs() {
+				story[spell] = stay
+			}
 			if n%10 == 0 { // a share of the people is looked for at the end
 				identifiers.addMessage(m.Fields)
 				identifiers.addPerson(m.Event.GetPerson())

@@ -5,6 +5,8 @@ package hospital
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,7 +40,7 @@ func (m Message) Encode() []byte {
 			}
 			fields[n-1] = value
 		}
-		if segment == "MSH" {
+		if segment == "MSH" && len(fields) > 0 {
 			// MSH-1 is the separator itself, MSH-2 the other delimiters.
 			fields = append([]string{`^~\&`}, fields[2:]...)
 		}
@@ -47,4 +49,14 @@ func (m Message) Encode() []byte {
 		}
 	}
 	return out.Bytes()
+}
+
+// Only is the message without all but these segments.
+func (m Message) Only(segments ...string) Message {
+	m = maps.Clone(m)
+	maps.DeleteFunc(m, func(path, _ string) bool {
+		segment, _, _ := strings.Cut(path, "-")
+		return !slices.Contains(segments, segment)
+	})
+	return m
 }

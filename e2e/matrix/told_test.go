@@ -69,8 +69,10 @@ func (s *story) storedByFHIR(ctx context.Context) error {
 func (s *story) spells() map[string][]string {
 	all := map[string][]string{}
 	for _, m := range s.told {
-		if m.SpellID != "" && !slices.Contains(all[m.SpellID], m.Feed) {
-			all[m.SpellID] = append(all[m.SpellID], m.Feed)
+		for _, spell := range m.SpellIDs() {
+			if !slices.Contains(all[spell], m.Feed) {
+				all[spell] = append(all[spell], m.Feed)
+			}
 		}
 	}
 	for _, m := range s.merges {

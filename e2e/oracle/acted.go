@@ -1,16 +1,22 @@
 package oracle
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Acted is a command of a person on a task that was acknowledged. An observer knows all of it: the task was read at the version that the
 // command carried, so it was still so when the command was carried out.
 type Acted struct {
-	// Command is take, contact, complete, assign, accept, refuse, resolve-died or resolve-alive.
+	// Command is take, contact, book, cancel-visit, complete, assign, accept, refuse, resolve-died or resolve-alive.
 	Command string
 	Before  Seen   // the task that the person saw, with its handover
 	Team    string // that an assign gave it to
 	TwoWay  bool   // of a contact
 	Ending  string // of a complete
+	// Of a book: the day in London, and the moment where one was agreed.
+	VisitOn string
+	VisitAt time.Time
 }
 
 // worked is what people have reached, replayed from their commands.
@@ -22,7 +28,9 @@ type worked struct {
 	outcome          string // that they worked under
 	discharge        int    // that they worked under last
 	renewed          bool   // another discharge than that holds now, or none
-	saidDied         bool   // somebody closed the task because the person had died, whatever became of that
+	visitOn          string // the visit that is booked under the discharge of now
+	visitAt          time.Time
+	saidDied         bool // somebody closed the task because the person had died, whatever became of that
 }
 
 func replay(want Expected, acted []Acted) (w worked) {
@@ -41,6 +49,12 @@ func replay(want Expected, acted []Acted) (w worked) {
 			}
 		case "contact":
 			w.contacted = w.contacted || a.TwoWay && current
+		case "book":
+			if w.visitOn, w.visitAt = "", (time.Time{}); current {
+				w.visitOn, w.visitAt = a.VisitOn, a.VisitAt
+			}
+		case "cancel-visit":
+			w.visitOn, w.visitAt = "", time.Time{}
 		case "complete":
 			if current {
 				w.ending = a.Ending
@@ -51,8 +65,10 @@ func replay(want Expected, acted []Acted) (w worked) {
 				w.perhaps = w.against
 			}
 			w.settled, w.against, w.taken = a.Team, ruled, false
+			w.visitOn, w.visitAt = "", time.Time{} // the visit of those who had it is off
 		case "accept":
 			w.settled, w.against, w.perhaps, w.taken = ruled, ruled, "", false
+			w.visitOn, w.visitAt = "", time.Time{}
 		case "refuse":
 			w.against, w.perhaps = ruled, ""
 		case "resolve-died", "resolve-alive":
@@ -159,5 +175,7 @@ func (d *differences) progress(want Expected, w worked, got Seen) {
 	}
 	if want.Discharge > 0 {
 		same(d, "ending", w.ending, got.Ending)
+		same(d, "day of the visit", w.visitOn, got.VisitOn)
+		same(d, "moment of the visit", w.visitAt, got.VisitAt)
 	}
 }

@@ -25,11 +25,12 @@
 // the hub can say: [Write.Received] makes a message of what was written and that time.
 //
 // A merge joins the numbers of two records, and everything told under either is then told of both; about two numbers the last word counts.
-// After a moved visit the spell is the person's to whom it was given (records.go). Nobody may revoke a merge that the hub has not read: send
+// After a moved visit the spell is the person's to whom it was given (records.go). A message may be about several spells: [Told.SpellIDs]. What
+// people do about assessments and reablement is held against the spell too ([CheckAssessment], [CheckNeed]). Nobody may revoke a merge that the hub has not read: send
 // [RevocationsLast].
 //
 // # What it leaves open
 //
-// Sentences, flags and routes in words; when things were learned of; and what depends on the moment at which people acted between two
+// Sentences, most flags and routes in words; when things were learned of; and what depends on the moment at which people acted between two
 // messages, where [CheckActed] accepts either answer. Its rules hold for discharges from 2025 to 2028, the years of its holidays.
 package oracle

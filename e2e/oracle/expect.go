@@ -29,6 +29,9 @@ type Expected struct {
 	DueAt, FirstContactBy    time.Time // the first instants that are too late
 	ReablementEndsAfterDueOn bool
 	Exceptions               []string // open kinds, sorted, each once
+	Flags                    []string // of the hub's, those in checkedFlags, sorted
+	PlannedOn                string   // YYYY-MM-DD: when somebody in hospital is expected to leave
+	Number, Ward             string   // the person's patient number, and where the person was last
 }
 
 // Care is what the other services know of a spell. The zero Care is nothing.
@@ -45,6 +48,7 @@ func Expect(messages []Told) []Expected { return ExpectWith(messages, nil) }
 
 // ExpectWith is Expect where other services know something of some spells; care is by spell id.
 func ExpectWith(messages []Told, care map[string]Care) []Expected {
+	messages = parts(messages)
 	people := recordsOf(messages)
 	spells := map[string][]Told{}
 	firstOf := map[string]string{} // the least spell id of each stay
@@ -104,6 +108,7 @@ func expect(messages []Told, people records, care Care) Expected {
 	}
 	c := follow(own)
 	e.Exceptions = append(e.Exceptions, c.exceptions()...)
+	e.Flags, e.Ward, e.Number = c.flags(), c.ward, people.shown(own)
 
 	all := sorted(slices.Concat(own, people.about(own)))
 	died, unclear := death(all, c)
@@ -114,14 +119,22 @@ func expect(messages []Told, people records, care Care) Expected {
 		e.Contact = "held"
 		e.Exceptions = append(e.Exceptions, "death-contradictory")
 	}
+	if !c.voided && deleted(all) {
+		e.Exceptions = append(e.Exceptions, "person-deleted")
+	}
 	switch {
 	case c.voided:
 		e.Status, e.Outcome, e.Reason = "voided", "not-due", "voided"
 		return e
 	case c.holds == nil:
 		e.Status, e.Outcome, e.Reason = "in-hospital", "in-hospital", "in-hospital"
-		if !slices.ContainsFunc(own, func(m Told) bool { return m.Kind != moveVisit }) { // whose visit it is does not say that there is one
+		// Whose visit it is, and by what number, does not say that somebody is there.
+		there := slices.ContainsFunc(own, func(m Told) bool { return m.Kind != moveVisit && m.Kind != renumberVisit })
+		switch {
+		case c.visiting && !c.inpatient, !there:
 			e.Status, e.Reason = "not-admitted", "not-admitted"
+		case !c.planned.IsZero():
+			e.PlannedOn = dateOf(c.planned)
 		}
 		return e
 	}

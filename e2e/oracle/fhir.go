@@ -29,7 +29,7 @@ func ByFHIR(m Told, now time.Time) (Told, bool) {
 	discharged := m.Kind == "A03" && !m.Left.IsZero() && !m.ahead(m.Left)
 	cancelled := m.Kind == "A13" && m.Left.IsZero() && m.Dead == "" && m.Method+m.Destination == ""
 	died := m.Dead == "Y" && !m.DiedAt.IsZero()
-	plain := m.HL7 != nil && !m.Test && feeds[m.Feed].provider == feeds[fhirFeed].provider && m.Visit != "" && m.Effective.IsZero() &&
+	plain := m.HL7 != nil && !m.Test && feeds[m.Feed].provider == feeds[fhirFeed].provider && m.Visit != "" && m.Class == "I" && m.Effective.IsZero() &&
 		!m.Swapped && m.DeadWords == "" && !m.NotDied && (died || m.Dead == "" && m.DiedAt.IsZero()) &&
 		m.Practice != hospital.Null && m.Postcode != hospital.Null && !m.Recorded.After(now)
 	if !plain || !discharged && !cancelled {
@@ -39,7 +39,7 @@ func ByFHIR(m Told, now time.Time) (Told, bool) {
 	if err != nil {
 		panic(err) // objects of texts can always be written
 	}
-	m.Feed, m.FHIR, m.HL7, m.Fields = fhirFeed, body, nil, nil
+	m.Feed, m.FHIR, m.HL7, m.Fields, m.Ward, m.Class = fhirFeed, body, nil, nil, "", ""
 	return m, true
 }
 

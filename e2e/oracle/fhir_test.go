@@ -29,11 +29,18 @@ func TestAStayToldByFHIRComesToTheSame(t *testing.T) {
 			case m.FHIR != nil:
 				cancellations++
 			}
+			if m.FHIR != nil { // the FHIR door does not go by Encounter.class
+				stay.Messages[i].Class = ""
+			}
 			if m.FHIR != nil && (m.HL7 != nil || m.Feed != fhirFeed || m.SpellID != stay.Messages[i].SpellID) {
 				t.Fatalf("message %s goes by two ways, or tells of another spell: %+v", m.ControlID, m)
 			}
 		}
-		if got, want := Expect(told.Messages), Expect(stay.Messages); !everybody && !reflect.DeepEqual(got, want) {
+		got, want := Expect(told.Messages), Expect(stay.Messages)
+		for i := range want { // the bundles tell no ward
+			got[i].Ward, want[i].Ward = "", ""
+		}
+		if !everybody && !reflect.DeepEqual(got, want) {
 			t.Errorf("stay %s (%v): %+v, must be %+v", stay.Key, stay.Turns, got, want)
 		}
 	}

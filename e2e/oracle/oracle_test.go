@@ -145,8 +145,22 @@ func TestExamplesOfTheGuidance(t *testing.T) {
 		"the visit is hers after all": {[]Told{left(), ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" }), ada("A45", "2026-09-06 09:00", func(m *Told) { m.Prior = "P2" })},
 			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
 		"only whose visit it is": {[]Told{ada("A45", "2026-09-05 09:00", func(m *Told) { bob(m); m.Prior = "P1" })}, "in-hospital not-admitted allowed 0"},
-		"the same twice":         {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
-		"a test":                 {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"only expected":          {[]Told{ada("A05", "2026-08-20 09:20", nil)}, "in-hospital not-admitted allowed 0"},
+		"expected no more":       {[]Told{ada("A05", "2026-08-20 09:20", nil), ada("A38", "2026-08-20 10:20", nil)}, "not-due voided allowed 0"},
+		"there, and expected no more": {[]Told{ada("A05", "2026-08-20 09:20", nil), ada("A01", "2026-08-25 09:20", nil), ada("A38", "2026-08-25 10:20", nil)},
+			"in-hospital in-hospital allowed 0"},
+		"in A&E":               {[]Told{ada("A04", "2026-08-25 09:20", func(m *Told) { m.Class = "E" })}, "in-hospital not-admitted allowed 0"},
+		"in A&E, in a bed":     {[]Told{ada("A04", "2026-08-25 09:20", func(m *Told) { m.Class = "E" }), ada("A02", "2026-08-25 10:20", nil)}, "in-hospital in-hospital allowed 0"},
+		"an outpatient now":    {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A07", "2026-08-26 10:20", nil)}, "in-hospital in-hospital allowed 0 became-outpatient-without-discharge"},
+		"the visit is deleted": {[]Told{ada("A01", "2026-08-25 09:20", nil), ada("A23", "2026-08-26 10:20", nil)}, "in-hospital in-hospital allowed 0 visit-deleted"},
+		"another visit number": {[]Told{left(), ada(renumberVisit, "2026-09-03 09:00", func(m *Told) { m.VisitNow = "V2" })},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 visit-number-changed"},
+		"her record is deleted": {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Kind = deletePerson })},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1 person-deleted"},
+		"deleted, and told of again": {[]Told{left(), ofAda("2026-09-03 09:00", func(m *Told) { m.Kind = deletePerson }), ofAda("2026-09-04 09:00", func(*Told) {})},
+			"pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"the same twice": {[]Told{left(), left()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
+		"a test":         {[]Told{left(), func() Told { m := ada("A13", "2026-09-02 15:00", nil); m.SpellID = ""; return m }()}, "pick-up-due social-care-feed CLS-GRAYS 2026-10-14 standard allowed 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := Expect(c.messages)[0]
@@ -159,6 +173,36 @@ func TestExamplesOfTheGuidance(t *testing.T) {
 				t.Errorf("in another order: %s", diff)
 			}
 		})
+	}
+}
+
+func TestTheNumberThatSurvivedTheLastMergeIsShown(t *testing.T) {
+	hers := ada("A03", "2026-09-02 14:30", home)
+	for name, c := range map[string]struct {
+		merges []Told
+		want   string
+	}{
+		"none": {nil, "P1"}, "hers goes": {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1")}, "P2"},
+		"and comes back":        {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1"), merged("A40", "2026-09-06 09:00", "P1", "P2")}, "P1"},
+		"which was wrong":       {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1"), merged(unmerge, "2026-09-06 09:00", "P1", "P2")}, "P1"},
+		"the last one is wrong": {[]Told{merged("A40", "2026-09-05 09:00", "P2", "P1"), merged("A40", "2026-09-06 09:00", "P2", "P3"), merged("A40", "2026-09-07 09:00", "P3", "P1"), merged(unmerge, "2026-09-08 09:00", "P1", "P3")}, "P2"},
+	} {
+		if got := Expect(append([]Told{hers}, c.merges...))[0].Number; got != c.want {
+			t.Errorf("%s: %s, must be %s", name, got, c.want)
+		}
+	}
+}
+
+// TestASwapOfBedsIsToldOfTwoVisits takes what one message says of each.
+func TestASwapOfBedsIsToldOfTwoVisits(t *testing.T) {
+	his := ada("A02", "2026-08-26 09:00", func(m *Told) { bob(m); m.Visit, m.Kind, m.Ward = "V2", swapBeds, "ELM" })
+	both := ada(swapBeds, "2026-08-26 09:00", func(m *Told) { m.Ward, m.Also = "OAK", []About{{his.SpellID, his.Says}} })
+	wards := map[string]string{}
+	for _, e := range Expect([]Told{both, both}) {
+		wards[e.SpellID] = e.Ward
+	}
+	if len(both.SpellIDs()) != 2 || len(wards) != 2 || wards[both.SpellID] != "OAK" || wards[his.SpellID] != "ELM" {
+		t.Errorf("%v", wards)
 	}
 }
 
@@ -232,7 +276,8 @@ func TestNoticesOfAnUntouchedTask(t *testing.T) {
 func as(e Expected) Seen {
 	s := Seen{SpellID: e.SpellID, TaskID: e.TaskID, Status: e.Status, Outcome: e.Outcome, Reason: e.Reason, Team: e.Team, Priority: e.Priority,
 		Contact: e.Contact, DischargedOn: e.DischargedOn, DueOn: e.DueOn, DueAt: e.DueAt, FirstContactBy: e.FirstContactBy,
-		Handover: true, Discharge: e.Discharge, DischargedAt: e.DischargedAt, Exceptions: e.Exceptions}
+		Handover: true, Discharge: e.Discharge, DischargedAt: e.DischargedAt, Exceptions: e.Exceptions,
+		Flags: e.Flags, PlannedOn: e.PlannedOn, Record: true, Number: e.Number, Ward: e.Ward}
 	if e.Team != "" {
 		s.Progress = "untaken"
 	}
@@ -263,7 +308,7 @@ func TestNothingWrongPassesTheCheck(t *testing.T) {
 					f.SetInt(f.Int() + 1)
 				}
 				name := reflect.TypeFor[Seen]().Field(i).Name
-				if unchecked := slices.Contains([]string{"Ending", "Schedule", "Notices", "Handover"}, name); !unchecked && len(Check(want, got)) == 0 {
+				if unchecked := slices.Contains([]string{"Ending", "Schedule", "Notices", "Handover", "Record"}, name); !unchecked && len(Check(want, got)) == 0 {
 					t.Errorf("another %s passes", name)
 				}
 			}

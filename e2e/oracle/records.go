@@ -8,9 +8,9 @@ import (
 
 // Triggers that are about a person, and so about all that person's spells.
 var (
-	updates = []string{"A28", "A31"}
-	// merges say that Prior and Patient are one person's numbers.
-	merges = []string{"A18", "A34", "A36", "A40", "A47"}
+	updates = []string{"A28", "A31", deletePerson}
+	// merges say that Prior and Patient are one person's numbers. An A35 is one only where they differ.
+	merges = []string{"A18", "A34", "A35", "A36", "A40", "A47"}
 )
 
 const (
@@ -18,6 +18,10 @@ const (
 	unmerge = "revoke-merge"
 	// moveVisit gives a visit, Prior's so far, to Patient.
 	moveVisit = "A45"
+	// renumberVisit says that a visit goes on under another number.
+	renumberVisit = "A42"
+	// deletePerson says that the hospital keeps no record of the person under that number any more.
+	deletePerson = "A29"
 )
 
 // RevocationsLast puts behind all other messages those that take a merge back: the hub accepts one only when it has read the merge.
@@ -31,23 +35,28 @@ func RevocationsLast(messages []Told) []Told {
 type records struct {
 	one  map[string]string // by a patient number: the least of all numbers of its person
 	news map[string][]Told // by that
+	// merges that nobody has taken back, in order.
+	merges []Told
 }
 
 func recordsOf(messages []Told) records {
 	news := sorted(slices.DeleteFunc(slices.Clone(messages), func(m Told) bool { return !m.ofPerson() }))
-	stands := map[[2]string]bool{} // about two numbers the last word counts
+	r := records{news: map[string][]Told{}}
 	for _, m := range news {
-		if m.Prior != "" {
-			stands[[2]string{min(m.number(), m.prior()), max(m.number(), m.prior())}] = m.Kind != unmerge
+		switch {
+		case m.Kind == unmerge: // all merges of these two before it were wrong
+			r.merges = slices.DeleteFunc(r.merges, func(wrong Told) bool {
+				return m.number() == wrong.number() && m.prior() == wrong.prior() || m.number() == wrong.prior() && m.prior() == wrong.number()
+			})
+		case m.Prior != "":
+			r.merges = append(r.merges, m)
 		}
 	}
 	var pairs [][2]string
-	for pair, stand := range stands {
-		if stand {
-			pairs = append(pairs, pair)
-		}
+	for _, m := range r.merges {
+		pairs = append(pairs, [2]string{m.number(), m.prior()})
 	}
-	r := records{classes(pairs), map[string][]Told{}}
+	r.one = classes(pairs)
 	for _, m := range news {
 		r.news[r.of(m.number())] = append(r.news[r.of(m.number())], m)
 	}
@@ -127,4 +136,30 @@ func (r records) ofFirstPerson(messages []Told) []Told {
 		first = cmp.Or(first, person)
 		return person != first
 	})
+}
+
+// shown is the number by which the person is known: the one told last, or that which survived the last merge of the person's numbers.
+func (r records) shown(own []Told) (patient string) {
+	number := ""
+	for _, m := range own {
+		if m.Patient != "" {
+			patient, number = m.Patient, m.number()
+		}
+	}
+	for _, m := range r.merges {
+		if r.of(m.number()) == r.of(number) {
+			patient = m.Patient
+		}
+	}
+	return patient
+}
+
+// deleted says whether the hospital has deleted the person's record and told nothing of the person since.
+func deleted(all []Told) (is bool) {
+	for _, m := range all {
+		if m.ofPerson() && m.Kind != unmerge {
+			is = m.Kind == deletePerson
+		}
+	}
+	return is
 }

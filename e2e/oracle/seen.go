@@ -18,6 +18,8 @@ type Seen struct {
 	DischargedOn, DueOn                      string
 	DueAt, FirstContactBy                    time.Time
 	Met                                      bool
+	VisitOn                                  string // the day of the visit that is booked
+	VisitAt                                  time.Time
 	Schedule                                 int
 	Notices                                  []SeenNotice
 	// What the hub tells of the handover; see With.
@@ -25,6 +27,11 @@ type Seen struct {
 	Discharge    int
 	DischargedAt time.Time
 	Exceptions   []string
+	Flags        []string
+	PlannedOn    string
+	// What the hub keeps of the person; see WithRecord.
+	Record       bool
+	Number, Ward string
 }
 
 // SeenNotice is a notice that fired; Withdrawn says that it proved untrue.
@@ -48,6 +55,9 @@ func SeenOf(t *pickupv1.Task) Seen {
 	if t.GetDueAt() != nil {
 		s.DueAt, s.FirstContactBy = t.GetDueAt().AsTime(), t.GetFirstContactBy().AsTime()
 	}
+	if s.VisitOn = t.GetVisitOn(); t.GetVisitAt() != nil {
+		s.VisitAt = t.GetVisitAt().AsTime()
+	}
 	for _, n := range t.GetNotices() {
 		s.Notices = append(s.Notices, SeenNotice{word(n.GetKind(), "NOTICE_KIND_"), int(n.GetSchedule()), n.GetDueAt().AsTime(), n.GetFiredAt().AsTime(),
 			n.GetWithdrawnAt() != nil})
@@ -58,9 +68,21 @@ func SeenOf(t *pickupv1.Task) Seen {
 // With adds what the hub tells, so that it is checked too.
 func (s Seen) With(h *dischargev1.GetHandoverResponse) Seen {
 	s.Handover, s.Exceptions = true, slices.Compact(slices.Sorted(slices.Values(h.GetExceptions())))
+	s.PlannedOn = h.GetSpell().GetExpectedDischargeOn()
+	for _, flag := range h.GetSpell().GetFlags() {
+		if slices.Contains(checkedFlags, flag) {
+			s.Flags = append(s.Flags, flag)
+		}
+	}
 	if d := h.GetSpell().GetDischarge(); d != nil {
 		s.Discharge, s.DischargedAt = int(d.GetNumber()), d.GetAt().AsTime()
 	}
+	return s
+}
+
+// WithRecord adds the patient number and the ward that the hub keeps of the spell's person.
+func (s Seen) WithRecord(number, ward string) Seen {
+	s.Record, s.Number, s.Ward = true, number, ward
 	return s
 }
 
@@ -115,6 +137,8 @@ func Check(want Expected, got Seen) []string {
 	}
 	same(d, "progress", progress, got.Progress)
 	same(d, "met", false, got.Met)
+	same(d, "day of the visit", "", got.VisitOn)
+	same(d, "moment of the visit", time.Time{}, got.VisitAt)
 	return d.words
 }
 
@@ -124,9 +148,15 @@ func (d *differences) facts(want Expected, got Seen) {
 	same(d, "task", want.TaskID, got.TaskID)
 	same(d, "status", want.Status, got.Status)
 	same(d, "discharged on", want.DischargedOn, got.DischargedOn)
+	if got.Record {
+		same(d, "patient number", want.Number, got.Number)
+		same(d, "ward", want.Ward, got.Ward)
+	}
 	if got.Handover {
 		same(d, "number of the discharge", want.Discharge, got.Discharge)
 		same(d, "moment of the discharge", want.DischargedAt, got.DischargedAt)
+		same(d, "expected to leave on", want.PlannedOn, got.PlannedOn)
+		same(d, "flags", strings.Join(want.Flags, ", "), strings.Join(got.Flags, ", "))
 		same(d, "open exceptions", strings.Join(want.Exceptions, ", "), strings.Join(got.Exceptions, ", "))
 	}
 }

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -31,7 +32,7 @@ func NewStay(r *rand.Rand, n int, leaving time.Time) Stay {
 	s := &story{Rand: r, clock: leaving.UTC().Truncate(time.Second), person: newPerson(r, n)}
 	s.Key = fmt.Sprintf("OR%06d", n)
 	s.feed = pick(r, "mse-basildon", "mse-basildon", "mse-basildon", "mse-all", "mse-all", "bhrut", "dartford")
-	s.base = Says{Person: s.Key, Patient: "P" + s.Key, NHS: s.person.nhs, Born: s.person.born(r, leaving)}
+	s.base = Says{Class: "I", Person: s.Key, Patient: "P" + s.Key, NHS: s.person.nhs, Born: s.person.born(r, leaving)}
 	s.base.Practice, s.base.Postcode = homeOf(r)
 	s.base.Admitted = s.clock.Add(-time.Duration(2+r.IntN(20)) * 24 * time.Hour).Truncate(time.Minute)
 	if !s.chance(12) { // one in twelve has no visit number
@@ -80,15 +81,29 @@ func (s *story) send(kind string, say func(*Says)) { s.sendAs(s.nextID(), kind, 
 
 func (s *story) sendAs(id, kind string, say func(*Says)) {
 	m := Told{Feed: s.feed, ControlID: id, Recorded: s.clock, Says: s.base}
-	m.Kind = kind
+	m.Kind, m.Ward = kind, pick(s.Rand, "ELM", "OAK", "ASU")
+	if more := triggers[kind]; len(more) > 0 && s.chance(3) {
+		m.Sent = pick(s.Rand, more...)
+	}
 	if say != nil {
 		say(&m.Says)
 	}
+	s.sendTold(m)
+}
+
+// sendTold adds a message that says all it has to say.
+func (s *story) sendTold(m Told) {
+	kind := m.Kind
 	if !m.Test && kind != "A60" && !slices.Contains(updates, kind) && !slices.Contains(merges, kind) {
 		m.SpellID = SpellID(feeds[m.Feed].provider, m.Visit, m.Patient, m.Admitted)
 	}
 	m.Fields = s.fields(m)
 	m.HL7 = m.Fields.Encode()
+	if kind == swapBeds {
+		for _, other := range m.Also {
+			m.HL7 = append(m.HL7, s.fields(Told{Feed: m.Feed, Says: other.Says}).Only("PID", "PD1", "PV1").Encode()...)
+		}
+	}
 	s.Messages = append(s.Messages, m)
 	if s.chance(10) {
 		s.Messages = append(s.Messages, m) // the sender missed the acknowledgement
@@ -141,12 +156,16 @@ func (s *story) fields(m Told) hospital.Message {
 	if m.Swapped {
 		method, destination = destination, method
 	}
+	sent, visit := cmp.Or(m.Sent, m.Kind), m.Says
+	if len(m.Also) > 0 && slices.Contains(slices.Concat(updates, merges), m.Kind) { // beside the person it names a visit
+		visit = m.Also[0].Says
+	}
 	f := hospital.Message{
 		"MSH-3": feed.application, "MSH-4": feed.facility, "MSH-5": "THURROCK-HUB", "MSH-6": "THURROCK", "MSH-7": s.stamp(m.Recorded),
-		"MSH-9": "ADT^" + m.Kind, "MSH-10": m.ControlID, "MSH-11": "P", "MSH-12": "2.4",
-		"EVN-1": m.Kind, "EVN-2": s.stamp(m.Recorded), "EVN-6": s.stamp(m.Effective),
+		"MSH-9": "ADT^" + sent, "MSH-10": m.ControlID, "MSH-11": "P", "MSH-12": "2.4",
+		"EVN-1": sent, "EVN-2": s.stamp(m.Recorded), "EVN-6": s.stamp(m.Effective),
 		"PID-3": m.Patient + "^^^" + feed.provider + "^PI", "PID-5": s.person.name, "PID-7": digits(m.Born), "PID-29": s.stamp(m.DiedAt), "PID-30": m.Dead,
-		"PV1-2": "I", "PV1-3": pick(s.Rand, "ELM", "OAK", "ASU") + "^^^" + feed.facility, "PV1-19": m.Visit,
+		"PV1-2": m.Class, "PV1-3": m.Ward + "^^^" + feed.facility, "PV1-19": cmp.Or(visit.VisitNow, visit.Visit), "PV2-9": s.stamp(m.Planned),
 		"PV1-36": method, "PV1-37": destination, "PV1-44": s.stamp(m.Admitted), "PV1-45": s.stamp(m.Left),
 	}
 	if m.NHS != "" {
@@ -165,8 +184,14 @@ func (s *story) fields(m Told) hospital.Message {
 	if m.Prior != "" {
 		f["MRG-1"] = m.Prior + "^^^" + feed.provider + "^PI"
 	}
-	if m.Kind == moveVisit {
-		f["MRG-5"] = m.Visit
+	if m.Kind == moveVisit || visit.VisitNow != "" {
+		f["MRG-5"] = visit.Visit
+	}
+	if m.Kind == moveVisit && visit.VisitNow == "" && s.chance(4) {
+		f["PV1-19"] = "" // MRG-5 alone names the visit
+	}
+	if sent == "A16" && s.chance(2) {
+		f["EVN-3"], f["PV2-9"] = f["PV2-9"], ""
 	}
 	if m.NotDied {
 		f["PID-29"] = hospital.Null

@@ -2,6 +2,8 @@ package oracle
 
 import (
 	"crypto/sha256"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,16 +29,30 @@ type Told struct {
 	// that nobody handles.
 	SpellID string
 	Says
+	part int // of what the message says
+	// Also is what the same message says of other spells: of the other one of two people whose beds are swapped, or of a visit under the
+	// number that it had before.
+	Also []About
+}
+
+// About is what a message says of a spell.
+type About struct {
+	SpellID string
+	Says
 }
 
 // Says is what a message means. Empty fields say nothing; hospital.Null takes back what was said before.
 type Says struct {
-	Kind   string // HL7 trigger: A01, A02, A03, A08, A11, A13, A21, A22, A45; of a person A28, A31, a merge, or revoke-merge
+	Kind   string // the HL7 trigger with that meaning; see triggers; of a person an update, a merge, or revoke-merge
+	Sent   string // the trigger that is sent, where it is another one that means the same
 	Person string // whom it is really about; empty where the message does not tell
 
-	Visit, Patient  string // PV1-19, the provider's patient number
-	Prior           string // MRG-1: the number that is merged into Patient, or whose visit it was
-	NHS, Born       string // Born is YYYY-MM-DD
+	Visit, Patient  string    // PV1-19, the provider's patient number
+	VisitNow        string    // PV1-19 where Visit, in MRG-5, is the number that the visit had before
+	Class, Ward     string    // PV1-2, PV1-3
+	Planned         time.Time // PV2-9: when the person is expected to leave
+	Prior           string    // MRG-1: the number that is merged into Patient, or whose visit it was
+	NHS, Born       string    // Born is YYYY-MM-DD
 	Postcode        string
 	Practice        string
 	Admitted, Left  time.Time // PV1-44, PV1-45
@@ -94,7 +110,31 @@ func (m Told) numberAt(number string) string {
 	return feeds[m.Feed].provider + "|" + number
 }
 
-// digest tells messages apart: the same bytes from the same sender are one message.
+// parts are the messages, each as often as it has something to say, with nothing in Also.
+func parts(messages []Told) (all []Told) {
+	for _, m := range messages {
+		also := m.Also
+		m.Also = nil
+		all = append(all, m)
+		for i, about := range also {
+			m.SpellID, m.Says, m.part = about.SpellID, about.Says, i+1
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// SpellIDs are the spells that a message is about.
+func (m Told) SpellIDs() (ids []string) {
+	for _, p := range parts([]Told{m}) {
+		if p.SpellID != "" {
+			ids = append(ids, p.SpellID)
+		}
+	}
+	return ids
+}
+
+// digest tells messages apart, and what one message says of several spells: the same bytes from the same sender are one message.
 func (m Told) digest() [sha256.Size]byte {
 	body := m.HL7
 	if m.FHIR != nil {
@@ -106,5 +146,17 @@ func (m Told) digest() [sha256.Size]byte {
 			panic(err) // plain fields of valid text can always be written
 		}
 	}
-	return sha256.Sum256(append([]byte(m.Feed+"|"), body...))
+	return sha256.Sum256(append(fmt.Appendf(nil, "%s|%d|", m.Feed, m.part), body...))
+}
+
+// YearPutRight is a message whose year of discharge was mistyped, as its sender should have written it; false where that is not what is wrong.
+func (m Told) YearPutRight() (Told, bool) {
+	if m.HL7 == nil || !m.ahead(m.Left) {
+		return m, false
+	}
+	m.Left = m.Left.AddDate(-1, 0, 0)
+	m.Fields = maps.Clone(m.Fields)
+	m.Fields["PV1-45"] = m.Left.In(London).Format("20060102150405-0700")
+	m.HL7 = m.Fields.Encode()
+	return m, true
 }

@@ -40,13 +40,14 @@ func homeOf(r *rand.Rand) (practice, postcode string) {
 func (s *story) tell() {
 	leaving := s.clock
 	s.clock = s.base.Admitted.Add(5 * time.Minute)
-	if !s.chance(8) {
-		s.turn("admitted")
-		s.send("A01", nil)
-	}
-	for range s.IntN(3) {
+	s.arrive()
+	for range s.IntN(4) {
 		s.later(600)
-		s.send(pick(s.Rand, "A02", "A08", "A02", "A21", "A22"), nil)
+		if s.chance(2) {
+			s.send(pick(s.Rand, "A02", "A08", "A02", "A21", "A22"), nil)
+		} else {
+			s.whileThere()
+		}
 	}
 	if s.chance(15) {
 		s.turn("admission cancelled")
@@ -70,8 +71,11 @@ func (s *story) tell() {
 	for range s.IntN(5) {
 		s.later(pick(s.Rand, 5, 60, 60*24*3))
 		turns := s.turns()
-		if s.chance(3) {
+		switch s.IntN(6) {
+		case 0, 1:
 			turns = s.recordTurns()
+		case 2:
+			turns = s.visitTurns()
 		}
 		turns[s.IntN(len(turns))]()
 	}

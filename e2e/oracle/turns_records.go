@@ -44,7 +44,7 @@ func (s *story) recordTurns() []func() {
 			s.turn("a number is merged with itself")
 			s.sendOf("A40", s.records()[0], func(m *Says) { m.Prior, m.Dead = m.Patient, "Y" })
 		},
-		s.ofSomebody, s.changeNumber, s.give, s.otherStay,
+		s.ofSomebody, s.changeNumber, s.give, s.otherStay, s.deletePerson, s.mergeAccount,
 	}
 	return turns
 }
@@ -103,7 +103,10 @@ func (s *story) part() {
 func (s *story) ofSomebody() {
 	person := pick(s.Rand, s.records()...)
 	s.turn("told of " + person.Patient + " apart from the stay")
-	s.sendOf(pick(s.Rand, updates...), person, func(m *Says) {
+	s.sendOf(pick(s.Rand, "A28", "A31"), person, func(m *Says) {
+		if s.chance(4) {
+			m.Sent = "A08" // some senders have no A31
+		}
 		switch s.IntN(3) {
 		case 0:
 			m.Dead = pick(s.Rand, "Y", "N")
@@ -138,7 +141,7 @@ func (s *story) give() {
 		s.turn("the visit is " + s.mixed[at].Patient + "'s")
 		old, wrong := s.base, s.chance(4)
 		s.base.as(s.mixed[at])
-		s.send(moveVisit, func(m *Says) {
+		s.moveOrRenumber(moveVisit, s.chance(5), func(m *Says) {
 			if m.Prior = old.Patient; s.chance(6) {
 				m.Prior = ""
 			}

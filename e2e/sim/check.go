@@ -68,9 +68,12 @@ func (w *world) nextDeadline() (at time.Time, ok bool) {
 
 // check compares every outcome with the oracle, and looks for what must not be there.
 func (w *world) check() {
-	care := w.staff.care()
+	w.correctTold()
+	asked := w.askCare()
+	care := asked.known()
 	expected := oracle.ExpectWith(w.told, care)
-	spells := map[string]bool{}
+	w.checkCare(asked, expected)
+	spells, open, all := map[string]bool{}, map[string][]string{}, map[string]oracle.Seen{}
 	for _, want := range expected {
 		spells[want.SpellID] = true
 		seen, err := w.see(want.SpellID)
@@ -78,9 +81,14 @@ func (w *world) check() {
 			w.fail("spell %s (%s): %v", want.SpellID, want.Outcome, err)
 			continue
 		}
+		all[want.SpellID] = seen
+		if len(seen.Exceptions) > 0 {
+			open[want.SpellID] = seen.Exceptions
+		}
 		if w.restore.spoilt[want.SpellID] {
 			continue // what people did about it in the gap is not known any more; that it is there and delivered is
 		}
+		want.Exceptions, seen.Exceptions = w.staff.forgetDismissed(want.Exceptions, want.SpellID), w.staff.forgetDismissed(seen.Exceptions, want.SpellID)
 		acted := w.staff.acted[want.SpellID]
 		wrong := oracle.CheckActed(want, acted, seen)
 		if len(acted) == 0 {
@@ -92,6 +100,9 @@ func (w *world) check() {
 		fmt.Fprintln(w.sched.hash, compact(seen))
 	}
 	w.nothingElse(spells)
+	w.checkQueue(expected, open)
+	w.checkLists(all)
+	w.checkPreviews()
 	w.checkTold(expected, care)
 }
 
@@ -111,7 +122,11 @@ func (w *world) see(spell string) (oracle.Seen, error) {
 	if handover.GetDeliveredAt() == nil {
 		return oracle.Seen{}, fmt.Errorf("not delivered")
 	}
-	return oracle.SeenOf(task.GetTask()).With(&handover), nil
+	var number, ward string
+	if err := w.db.admin.QueryRow(w.ctx, `SELECT person::json->>'PatientNumber', person::json->>'Ward' FROM discharge_hub.person WHERE spell_id = $1`, spell).Scan(&number, &ward); err != nil {
+		return oracle.Seen{}, fmt.Errorf("person: %w", err)
+	}
+	return oracle.SeenOf(task.GetTask()).With(&handover).WithRecord(number, ward), nil
 }
 
 // nothingElse looks for tasks without a spell, spells that nobody told of, doubles, dead letters and slots that were given twice.

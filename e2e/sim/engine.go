@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -193,7 +194,7 @@ func (e *engine) check(expected []oracle.Expected, touched func(spell string) bo
 // providerOf is the hospital of a spell, by the feeds that told of it.
 func (w *world) providerOf(spell string) string {
 	for _, m := range w.told {
-		if m.SpellID == spell {
+		if slices.Contains(m.SpellIDs(), spell) {
 			for _, f := range w.settings.feeds {
 				if f.Key == m.Feed {
 					return f.Provider

@@ -142,6 +142,13 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.heal()
 	w.closeDesks()
 	w.settle()
+	if len(w.violations) == 0 { // what was delivered can be worked on
+		w.tell("people go on")
+		w.staff.left = 20 + w.rng.IntN(20)
+		w.live()
+		w.heal()
+		w.settle()
+	}
 	w.toldOut()
 	w.tell("all quiet")
 	w.repeatFHIR()
@@ -199,8 +206,7 @@ func (w *world) populate(s *Simulator) error {
 	w.share()
 	w.restore = planRestore(w)
 	w.openDesks()
-	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{},
-		requested: map[string]bool{}, completed: map[string]bool{}, needs: map[string]bool{}}
+	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{}, queueWork: newQueueWork()}
 	for _, name := range serviceNames {
 		replicas := 1
 		if w.rng.IntN(3) == 0 {

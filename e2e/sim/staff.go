@@ -8,15 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/homeward-care/homeward/e2e/oracle"
-	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
-	reablementv1 "github.com/homeward-care/homeward/proto/gen/homeward/reablement/v1"
 	"github.com/homeward-care/homeward/services/kit/authn"
 )
 
@@ -32,9 +29,8 @@ type staff struct {
 
 	about      map[string]int // how many are busy with a spell
 	capacities []string
-	requested  map[string]bool // spells whose assessment was requested, acknowledged
-	completed  map[string]bool
-	needs      map[string]bool
+	careActs   []careAct
+	queueWork
 }
 
 // command is one command on a task. Each is given under a subject of its own, so that the audit tells whether one without an answer took effect.
@@ -47,12 +43,15 @@ type command struct {
 func (s *staff) ready() bool { return s.left > 0 && s.busy < 3 }
 func (s *staff) done() bool  { return s.left == 0 && s.busy == 0 }
 
+// busyStays have as much of people's attention as all stays together, so that one does after another what a task needs.
+const busyStays = 3
+
 // act lets somebody do one thing about a spell.
 func (s *staff) act() {
 	w := s.w
 	s.left--
 	s.given++
-	stay := w.stays[w.rng.IntN(len(w.stays))]
+	stay := w.stays[w.rng.IntN([]int{busyStays, len(w.stays)}[w.rng.IntN(2)])]
 	n := s.given
 	subject := fmt.Sprintf("worker-%d", n)
 	w.restore.spoils(stay.SpellID)
@@ -71,82 +70,14 @@ func (s *staff) act() {
 		ctx := withFrame(ctx, f, nil)
 		switch {
 		case kind < 2:
-			s.assess(ctx, stay.SpellID)
+			s.assess(ctx, subject, stay.SpellID)
 		case kind < 4:
-			s.reable(ctx, f, stay.SpellID)
+			s.reable(ctx, f, subject, stay.SpellID)
+		case kind < 5:
+			s.lookInto(ctx, subject, stay)
 		default:
 			s.work(ctx, subject, stay.SpellID)
 		}
-	})
-}
-
-// answers are what an assessor finds when one condition is to be met before leaving.
-var answers = map[string]string{
-	"agrees-to-discharge": "yes", "consents-to-sharing": "yes", "asked-what-matters": "yes", "home-can-be-lived-in": "yes", "can-get-in": "no",
-	"toilet": "yes", "bed": "yes", "food-and-drink": "yes", "medicines": "yes", "warmth": "yes", "phone": "yes", "transfers": "alone",
-	"carer": "yes", "falls": "no", "self-neglect": "no", "safeguarding": "no", "fire": "no", "package": "none", "reablement-potential": "yes",
-	"escalation-contact-given": "yes", "assessor-basis": "hub-staff",
-}
-
-func (s *staff) assess(ctx context.Context, spell string) {
-	w := s.w
-	client := assessmentv1.NewLightTouchAssessmentServiceClient(wire{w, "light-touch-assessment"})
-	if _, err := client.RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: spell}); err != nil {
-		return
-	}
-	w.tell("assessment of %s requested", spell)
-	s.requested[spell] = true
-	if w.rng.IntN(3) == 0 {
-		return
-	}
-	done, err := client.CompleteAssessment(ctx, &assessmentv1.CompleteAssessmentRequest{
-		SpellId: spell, Decision: assessmentv1.Decision_DECISION_SAFE_WITH_CONDITIONS, Answers: answers,
-		Conditions: []*assessmentv1.NewCondition{{Code: "key-safe", Owner: "ward", Due: assessmentv1.Due_DUE_BEFORE_LEAVING}},
-	})
-	if err != nil {
-		return
-	}
-	w.tell("assessment of %s completed", spell)
-	s.completed[spell] = true
-	if w.rng.IntN(2) == 0 {
-		_, _ = client.MeetCondition(ctx, &assessmentv1.MeetConditionRequest{
-			SpellId: spell, ConditionId: done.GetAssessment().GetConditions()[0].GetConditionId(),
-		})
-	}
-}
-
-func (s *staff) reable(ctx context.Context, f *flow, spell string) {
-	w := s.w
-	client := reablementv1.NewReablementCapacityServiceClient(wire{w, "reablement-capacity"})
-	provider := withFrame(authn.With(w.ctx, authn.Principal{Subject: "provider", Roles: []authn.Role{authn.Provider}, Provider: "HELPING-HANDS"}), f, nil)
-	today := w.now().Format(time.DateOnly)
-	if len(s.capacities) == 0 || w.rng.IntN(4) == 0 {
-		id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "capacity %d", s.given)).String()
-		if _, err := client.PublishCapacity(provider, &reablementv1.PublishCapacityRequest{
-			CapacityId: id, Area: "CLS-GRAYS", Slots: int32(1 + w.rng.IntN(2)), VisitsPerDay: 4, AvailableFrom: today,
-			ValidUntil: timestamppb.New(w.now().AddDate(0, 0, 200)),
-		}); err != nil {
-			return
-		}
-		s.capacities = append(s.capacities, id)
-	}
-	if _, err := client.RequestReablement(ctx, &reablementv1.RequestReablementRequest{SpellId: spell, Area: "CLS-GRAYS", VisitsPerDay: 1, WantedFrom: today}); err != nil {
-		return
-	}
-	w.tell("reablement of %s requested", spell)
-	s.needs[spell] = true
-	id := s.capacities[w.rng.IntN(len(s.capacities))]
-	if _, err := client.HoldCapacity(ctx, &reablementv1.HoldCapacityRequest{SpellId: spell, CapacityId: id}); err != nil {
-		return
-	}
-	if w.rng.IntN(3) == 0 {
-		return
-	}
-	if _, err := client.AcceptHold(provider, &reablementv1.AcceptHoldRequest{SpellId: spell, StartsOn: today}); err != nil || w.rng.IntN(2) == 0 {
-		return
-	}
-	_, _ = client.StartReablement(provider, &reablementv1.StartReablementRequest{
-		SpellId: spell, StartedOn: today, PlannedEndOn: w.now().AddDate(0, 0, 7+w.rng.IntN(35)).Format(time.DateOnly),
 	})
 }
 
@@ -181,6 +112,20 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 	case c.Before.Team == oracle.Hub && w.rng.IntN(2) == 0:
 		c.Command, c.Team = "assign", "CLS-TC"
 		_, err = client.AssignTeam(ctx, &pickupv1.AssignTeamRequest{TaskId: id, Version: version, Team: c.Team, Reason: "ordinary-residence-agreed"})
+	case c.Before.VisitOn != "" && w.rng.IntN(3) == 0:
+		c.Command = "cancel-visit"
+		_, err = client.CancelVisit(ctx, &pickupv1.CancelVisitRequest{TaskId: id, Version: version})
+	case slices.Contains([]string{"taken", "picked-up"}, c.Before.Progress) && w.rng.IntN(3) == 0:
+		c.Command = "book"
+		req := &pickupv1.BookVisitRequest{TaskId: id, Version: version}
+		if at := w.now().AddDate(0, 0, 2+w.rng.IntN(30)); w.rng.IntN(2) == 0 {
+			c.VisitOn = at.In(oracle.London).Format(time.DateOnly)
+			req.On = c.VisitOn
+		} else {
+			c.VisitOn, c.VisitAt = at.In(oracle.London).Format(time.DateOnly), at
+			req.At = timestamppb.New(at)
+		}
+		_, err = client.BookVisit(ctx, req)
 	case c.Before.Progress == "untaken":
 		c.Command = "take"
 		_, err = client.TakeTask(ctx, &pickupv1.TakeTaskRequest{TaskId: id, Version: version})
@@ -188,8 +133,10 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 		c.Command, c.TwoWay = "contact", w.rng.IntN(3) > 0
 		_, err = client.RecordContact(ctx, &pickupv1.RecordContactRequest{TaskId: id, Version: version, Method: pickupv1.ContactMethod_CONTACT_METHOD_PHONE, TwoWay: c.TwoWay})
 	case c.Before.Progress == "picked-up":
-		c.Command, c.Ending = "complete", "assessed"
-		_, err = client.CompleteTask(ctx, &pickupv1.CompleteTaskRequest{TaskId: id, Version: version, Ending: pickupv1.Ending_ENDING_ASSESSED})
+		ending := []string{"assessed", "assessed", "reviewed", "declined", "moved", "died"}[w.rng.IntN(6)]
+		c.Command, c.Ending = "complete", ending
+		_, err = client.CompleteTask(ctx, &pickupv1.CompleteTaskRequest{TaskId: id, Version: version,
+			Ending: pickupv1.Ending(pickupv1.Ending_value["ENDING_"+strings.ToUpper(ending)])})
 	default:
 		return
 	}
@@ -229,50 +176,6 @@ func (s *staff) judge() {
 			s.acted[spell] = append(s.acted[spell], d.c.Acted)
 		}
 	}
-}
-
-// care is what the assessment and reablement services answer, once everything is quiet. What they acknowledged must be there.
-func (s *staff) care() map[string]oracle.Care {
-	w := s.w
-	all := map[string]oracle.Care{}
-	ctx := asHubStaff(w.ctx)
-	for _, stay := range w.stays {
-		spell := stay.SpellID
-		var c oracle.Care
-		var a assessmentv1.GetAssessmentResponse
-		if err := w.ask(ctx, "light-touch-assessment", assessmentv1.LightTouchAssessmentService_GetAssessment_FullMethodName,
-			&assessmentv1.GetAssessmentRequest{SpellId: spell}, &a); err == nil {
-			status := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(a.GetAssessment().GetStatus().String(), "STATUS_"), "_", "-"))
-			if status != "superseded" {
-				c.Assessment = status
-			}
-			for _, k := range a.GetAssessment().GetConditions() {
-				if k.GetDue() == assessmentv1.Due_DUE_BEFORE_LEAVING && k.GetMetAt() == nil {
-					c.UnmetBeforeLeaving++
-				}
-			}
-			c.UnmetBeforeLeaving = max(c.UnmetBeforeLeaving, int(a.GetAssessment().GetLeftWithUnmet()))
-			if s.completed[spell] && !w.restore.spoilt[spell] && status != "complete" {
-				w.fail("spell %s: the assessment was completed and is %s", spell, status)
-			}
-		} else if s.requested[spell] && !w.restore.spoilt[spell] {
-			w.fail("spell %s: the requested assessment is lost: %v", spell, err)
-		}
-		var n reablementv1.GetNeedResponse
-		if err := w.ask(ctx, "reablement-capacity", reablementv1.ReablementCapacityService_GetNeed_FullMethodName,
-			&reablementv1.GetNeedRequest{SpellId: spell}, &n); err == nil {
-			if n.GetNeed().GetStatus() != reablementv1.NeedStatus_NEED_STATUS_WITHDRAWN {
-				c.Reablement = strings.ToLower(strings.TrimPrefix(n.GetNeed().GetStatus().String(), "NEED_STATUS_"))
-				c.ReablementEndsOn = n.GetNeed().GetPlannedEndOn()
-			}
-		} else if s.needs[spell] && !w.restore.spoilt[spell] {
-			w.fail("spell %s: the requested reablement is lost: %v", spell, err)
-		}
-		if c != (oracle.Care{}) {
-			all[spell] = c
-		}
-	}
-	return all
 }
 
 // ask calls a service from outside the schedule, when everything is quiet.

@@ -219,7 +219,7 @@ func (s *wards) checkSpell(want oracle.Expected, touched bool) {
 	w := s.w
 	feeds := map[string]bool{}
 	for _, m := range w.told {
-		if m.SpellID == want.SpellID {
+		if slices.Contains(m.SpellIDs(), want.SpellID) {
 			feeds[m.Feed] = true
 		}
 	}

@@ -85,7 +85,9 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	stays := map[string]*visit{}
 	for _, v := range s.traffic.visits() {
 		for _, m := range v.Messages {
-			stays[m.SpellID] = v
+			for _, spell := range m.SpellIDs() {
+				stays[spell] = v
+			}
 		}
 		if known := care[v.SpellID]; v.assessment && known.Assessment == "" || v.reablement && known.Reablement == "" {
 			found = append(found, fmt.Sprintf("spell %s: assessment or reablement was asked for and acknowledged; known is %+v", v.SpellID, known))

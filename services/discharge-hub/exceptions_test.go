@@ -193,7 +193,7 @@ func TestOnlyOneOfTwoPeopleTakesAnException(t *testing.T) {
 }
 
 func TestReplayReadsByTheMappingOfNow(t *testing.T) {
-	h := newStepped(t, adt("A03", "M1", "V1", day(2, 14)).Set("PV1-36", "HOME WITH WIFE").Set("PV1-37", "USUAL"), adt("A03", "M2", "V2", day(2, 14)).Set("MSH-11", "T"))
+	h := newStepped(t, adt("A03", "M1", "V1", day(2, 14)).Set("PV1-36", "HOME WITH WIFE").Set("PV1-37", "USUAL"), adt("A03", "M2", "V2", day(2, 14)).Set("PV1-44", "20260826").Set("MSH-11", "T"))
 	before, _ := h.spellOf("M1")
 	if !slices.Contains(before.GetFlags(), "discharge-method-unknown") {
 		t.Fatalf("spell: %v", before)

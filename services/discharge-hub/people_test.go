@@ -281,6 +281,28 @@ func TestTwoSpellsOfMergedNumbersMayBeOneStay(t *testing.T) {
 	}
 }
 
+// TestAStayUnderTwoNumbersStaysAnExceptionWhenItsMessagesAreReadAgain reads again the message about one spell that showed what is wrong with
+// another one.
+func TestAStayUnderTwoNumbersStaysAnExceptionWhenItsMessagesAreReadAgain(t *testing.T) {
+	for _, visits := range [][2]string{{"V1", "V2"}, {"V2", "V1"}} {
+		t.Run(visits[0]+" first", func(t *testing.T) {
+			h := startHub(t)
+			h.send(t, of("A03", "M1", "1111", visits[0], day(2, 9)).Bytes())
+			h.settled(t)
+			h.send(t, of("A03", "M2", "1111", visits[1], day(2, 10)).Bytes())
+			h.settled(t)
+			for _, message := range []string{"M2", "M1", "M2"} {
+				if _, err := h.client.ReplayMessage(t.Context(), &dischargev1.ReplayMessageRequest{Key: &dischargev1.ReplayMessageRequest_ControlId{ControlId: message}}); err != nil {
+					t.Fatal(err)
+				}
+				if n := h.count(t, `SELECT count(*) FROM exception WHERE kind = 'two-keys-for-one-stay' AND closed_at IS NULL`); n != 1 {
+					t.Errorf("%d exceptions after %s was read again", n, message)
+				}
+			}
+		})
+	}
+}
+
 func TestMergeWithItselfIsRefusedInWords(t *testing.T) {
 	h := startHub(t)
 	if got := h.send(t, merged("G1", "1111", "1111", day(3, 9)).Bytes())[0]; got != "AA G1" {

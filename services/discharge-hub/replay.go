@@ -164,11 +164,13 @@ func settleReplayed(ctx context.Context, tx pgx.Tx, now time.Time, r *reading) e
 	for _, p := range r.Problems {
 		told = append(told, p.Kind)
 	}
-	// What is about several messages is told by the fold and by the stay, not by the reading: it stays as long as the spell is the same.
+	// What is about several messages is told by the fold and by the stay, not by the reading: it stays as long as the spell is the same. That a
+	// spell is a stay of another one may have been shown by a message about that one, and stays as long as it is so.
 	kept := append(discharge.SpellProblems(), discharge.VisitNumberReused, discharge.TwoKeysOneStay, discharge.FactsMissing.Kind)
 	_, err := tx.Exec(ctx, `
-		UPDATE exception SET closed_at = $2, closed_how = $3, version = version + 1
-		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> ALL($7))`,
+		UPDATE exception e SET closed_at = $2, closed_how = $3, version = version + 1
+		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> ALL($7)
+			AND NOT EXISTS (SELECT FROM stay s JOIN stay before USING (key) WHERE s.spell_id = e.spell_id AND before.spell_id < s.spell_id))`,
 		r.ID, now, closedReplayed, told, kept, discharge.SpellProblems(), concerned(&reading{Reading: r.Reading}))
 	if err != nil {
 		return fmt.Errorf("close exceptions: %w", err)

@@ -1,5 +1,7 @@
 package discharge
 
+import "slices"
+
 // merged knows which patient numbers of a provider are one person's.
 type merged struct {
 	numbers  map[string]bool
@@ -8,30 +10,34 @@ type merged struct {
 }
 
 // mergedOf joins the numbers of all merges that stand. About two numbers the word recorded last counts: a merge stands unless it was revoked
-// after it. Numbers are joined through others (A into B, B into C), whichever way round and in a circle. The number that a person has is the
+// after it, and what was revoked says nothing. Numbers are joined through others (A into B, B into C), whichever way round and in a circle. The number that a person has is the
 // one that survived the last merge.
 func mergedOf(people []*Fact) merged {
 	m := merged{map[string]bool{}, map[string]string{}, map[string]string{}}
-	last := make(map[[2]string]*Fact)
+	var stand []*Fact
 	for _, f := range people {
-		if f.Kind.Merges() || f.Kind == KindRevokeMerge {
-			last[[2]string{min(f.PatientNumber, f.PriorNumber), max(f.PatientNumber, f.PriorNumber)}] = f
+		switch {
+		case f.Kind.Merges():
+			stand = append(stand, f)
+		case f.Kind == KindRevokeMerge:
+			stand = slices.DeleteFunc(stand, f.ofSameNumbers)
 		}
 	}
-	for _, f := range last {
-		if f.Kind.Merges() {
-			m.numbers[f.PatientNumber], m.numbers[f.PriorNumber] = true, true
-			// The least number stands for all, whatever the order in which they are joined.
-			a, b := m.one(f.PatientNumber), m.one(f.PriorNumber)
-			m.parent[max(a, b)] = min(a, b)
-		}
+	for _, f := range stand {
+		m.numbers[f.PatientNumber], m.numbers[f.PriorNumber] = true, true
+		// The least number stands for all, whatever the order in which they are joined.
+		a, b := m.one(f.PatientNumber), m.one(f.PriorNumber)
+		m.parent[max(a, b)] = min(a, b)
 	}
-	for _, f := range people {
-		if f.Kind.Merges() && m.one(f.PatientNumber) == m.one(f.PriorNumber) {
-			m.survivor[m.one(f.PatientNumber)] = f.PatientNumber
-		}
+	for _, f := range stand {
+		m.survivor[m.one(f.PatientNumber)] = f.PatientNumber
 	}
 	return m
+}
+
+// ofSameNumbers tells whether two merges, or a merge and its revocation, are about the same two numbers.
+func (f *Fact) ofSameNumbers(g *Fact) bool {
+	return f.PatientNumber == g.PatientNumber && f.PriorNumber == g.PriorNumber || f.PatientNumber == g.PriorNumber && f.PriorNumber == g.PatientNumber
 }
 
 // one returns the number that stands for all numbers of the same person.

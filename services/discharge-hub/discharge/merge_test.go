@@ -276,6 +276,28 @@ func TestAVisitThatGoesOnUnderAnotherNumberIsFollowedUp(t *testing.T) {
 }
 
 // TestMergesInAnyOrder draws merges and revocations among few numbers, and compares who is one person with what a plain search finds.
+// TestTheSurvivorOfARevokedMergeIsNotShown has three numbers of one person, of which the last merge was wrong, and joined nothing that was not
+// joined already.
+func TestTheSurvivorOfARevokedMergeIsNotShown(t *testing.T) {
+	all := append(facts(t, adt("A01", "1", day+"09", "PID-3", "2222^^^RAJ^PI"), merge("A40", "2", day+"10", "3333", "2222"), merge("A40", "3", day+"11", "2222", "1111"),
+		merge("A40", "4", day+"12", "3333", "1111")), revocation(t, day+"13", "1111", "3333"))
+	if number := Fold(all).Person.PatientNumber; number != "2222" {
+		t.Errorf("the person's number is %s", number)
+	}
+}
+
+// TestAMessageThatMergesNumbersAndVisitsSaysBoth folds both facts of an A35, in whichever order they are read.
+func TestAMessageThatMergesNumbersAndVisitsSaysBoth(t *testing.T) {
+	all := facts(t, adt("A01", "1", day+"09"), merge("A35", "2", day+"10", "1111", "1234567", "PV1-19", "NEW1", "MRG-5", "SPELL0001"))
+	for range 2 {
+		state := Fold(all)
+		if got := kinds(state.Problems); state.Person.PatientNumber != "1111" || !slices.Equal(got, []string{VisitNumberChanged}) {
+			t.Errorf("number %s, problems %v", state.Person.PatientNumber, got)
+		}
+		slices.Reverse(all)
+	}
+}
+
 func TestMergesInAnyOrder(t *testing.T) {
 	number := rapid.SampledFrom([]string{"1111", "2222", "3333", "4444", "5555"})
 	rapid.Check(t, func(t *rapid.T) {

@@ -23,6 +23,7 @@ func sorted(order []*Fact) []*Fact {
 			cmp.Compare(len(a.ControlID), len(b.ControlID)),
 			cmp.Compare(a.ControlID, b.ControlID),
 			cmp.Compare(a.Digest, b.Digest),
+			cmp.Compare(a.Kind, b.Kind),
 			cmp.Compare(a.PatientNumber, b.PatientNumber),
 			cmp.Compare(a.PriorNumber, b.PriorNumber),
 			cmp.Compare(a.DataVersion, b.DataVersion),
@@ -30,8 +31,9 @@ func sorted(order []*Fact) []*Fact {
 		)
 	})
 	return slices.CompactFunc(order, func(a, b *Fact) bool {
-		// One message may merge several people.
-		return a.Digest == b.Digest && (!a.Kind.OfPerson() || a.PatientNumber == b.PatientNumber && a.PriorNumber == b.PriorNumber)
+		// One message may merge several people, and tell of a visit beside them.
+		return a.Digest == b.Digest && a.Kind.OfPerson() == b.Kind.OfPerson() &&
+			(!a.Kind.OfPerson() || a.PatientNumber == b.PatientNumber && a.PriorNumber == b.PriorNumber)
 	})
 }
 

@@ -1,0 +1,97 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/homeward-care/homeward/e2e/oracle"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
+)
+
+// TestTheFoldIsAsTheOracleSays holds the hub's reading and folding alone, without a database, against the oracle: of far more stays than
+// seeds can have.
+func TestTheFoldIsAsTheOracleSays(t *testing.T) {
+	list, err := discharge.LoadFeeds(feeds.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKey := map[string]discharge.Feed{}
+	for _, f := range list {
+		byKey[f.Key] = f
+	}
+	for n := range 2000 {
+		r := rand.New(rand.NewPCG(uint64(n), 11))
+		stay := oracle.NewStay(r, n, leaving[n%len(leaving)])
+		var people []discharge.Fact
+		spells := map[string][]discharge.Fact{}
+		for _, m := range stay.Messages {
+			reading := discharge.FromEvent(byKey[m.Feed], eventOf(m))
+			if m.HL7 != nil {
+				if reading, err = discharge.FromHL7(byKey[m.Feed], m.HL7); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !reading.Usable {
+				continue
+			}
+			for _, f := range append(reading.Also, reading.Fact) {
+				if f.Kind.OfPerson() {
+					people = append(people, f)
+				} else {
+					spells[f.SpellID] = append(spells[f.SpellID], f)
+				}
+			}
+		}
+		expected := oracle.Expect(stay.Messages)
+		if len(expected) != len(spells) {
+			t.Errorf("stay %s (%v): %d spells, must be %d", stay.Key, stay.Turns, len(spells), len(expected))
+		}
+		for _, want := range expected {
+			got := inWords(discharge.Fold(slices.Concat(spells[want.SpellID], people)))
+			if must := expectedInWords(want); got != must {
+				t.Errorf("stay %s, spell %s (%s):\n is %s\nmust %s", stay.Key, want.SpellID, strings.Join(stay.Turns, ", "), got, must)
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// folded are the exceptions that a fold tells.
+var folded = discharge.SpellProblems()
+
+func inWords(s discharge.State) string {
+	var kinds []string
+	for _, p := range s.Problems {
+		kinds = append(kinds, p.Kind)
+	}
+	flags := slices.DeleteFunc(slices.Clone(s.Spell.Flags), func(f string) bool { return f != discharge.FlagOnLeave && f != discharge.FlagNotAdmitted })
+	number := 0
+	if d := s.Spell.Discharge; d != nil {
+		number = d.Number
+	}
+	slices.Sort(kinds)
+	return fmt.Sprintf("%s, discharge %d, planned %q, number %s, ward %q, flags %v, problems %v", s.Spell.Status, number, s.Spell.ExpectedDischargeOn,
+		s.Person.PatientNumber, s.Person.Ward, flags, slices.Compact(kinds))
+}
+
+func expectedInWords(e oracle.Expected) string {
+	kinds := slices.DeleteFunc(slices.Clone(e.Exceptions), func(kind string) bool { return !slices.Contains(folded, kind) })
+	return fmt.Sprintf("%s, discharge %d, planned %q, number %s, ward %q, flags %v, problems %v", e.Status, e.Discharge, e.PlannedOn, e.Number, e.Ward, e.Flags, kinds)
+}
+
+// eventOf is what the hub's staff record.
+func eventOf(m oracle.Told) discharge.Event {
+	e := discharge.Event{MessageID: m.ControlID, Digest: m.ControlID, Kind: discharge.Kind(m.Kind), RecordedAt: m.Recorded, VisitNumber: m.Visit, PatientNumber: m.Patient,
+		PriorNumber: m.Prior, AdmittedAt: m.Admitted, NHSNumber: m.NHS, BirthDate: m.Born, Postcode: m.Postcode, Practice: m.Practice, DischargedAt: m.Left,
+		Method: m.Method, Destination: m.Destination, DestinationPostcode: m.GoingTo, Pathway: m.Pathway}
+	for _, way := range m.Involved {
+		e.Involvements = append(e.Involvements, discharge.Involvement(way))
+	}
+	return e
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
@@ -56,10 +57,15 @@ type Feed struct {
 	Answers *Answers
 }
 
+// maxFacility is what HL7 v2.5.1 allows in an HD data type, in characters.
+const maxFacility = 227
+
 // Mapping says what a sender means by fields that systems fill differently.
 type Mapping struct {
 	// Version goes into every fact that is read by this mapping.
 	Version string
+	// Visit is where the visit number is: PV1-19.1 by default; some senders have it in PID-18.1, the account number.
+	Visit hl7.Path
 	// Method and Destination are where the discharge method and destination are: PV1-36 and PV1-37 by default.
 	Method, Destination hl7.Path
 	// Practices are where the GP practice may be, in this order: PD1-3 and PD1-4 by default.
@@ -89,6 +95,7 @@ type feedFile struct {
 	doorFile
 	Mapping struct {
 		Version          string            `json:"version"`
+		Visit            string            `json:"visit,omitempty"`
 		Method           string            `json:"method"`
 		Destination      string            `json:"destination"`
 		Practices        []string          `json:"practices,omitempty"`
@@ -156,7 +163,8 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 		c.that(in.Application != "", "application", "must be what the sender puts in MSH-3")
 		c.that(len(in.Facilities) > 0, "facilities", "must list what the sender may put in MSH-4")
 		for _, facility := range in.Facilities {
-			c.that(odsCode(facility), "facilities", "must be ODS codes of three or five characters")
+			c.that(len(facility) <= maxFacility && strings.TrimSpace(facility) == facility && !strings.ContainsFunc(facility, unicode.IsControl), "facilities",
+				"must be what the sender puts in MSH-4, without its further components; \"\" where it is empty")
 		}
 	case DoorGRPC, DoorFHIR: // who may send is said by the client, not by the feed
 		c.that(in.Application == "" && len(in.Facilities) == 0, "application", "and facilities are for the mllp door only")
@@ -180,6 +188,7 @@ func ParseFeed(file string, data []byte) (Feed, error) {
 		Scope: in.Scope, Zone: zone, Mode: in.Mode, VisitSystem: in.VisitSystem, PatientSystem: in.PatientSystem,
 		Mapping: Mapping{
 			Version:          m.Version,
+			Visit:            c.path("mapping.visit", m.Visit, "PV1-19.1"),
 			Method:           c.path("mapping.method", m.Method, "PV1-36"),
 			Destination:      c.path("mapping.destination", m.Destination, "PV1-37"),
 			PatientAuthority: m.PatientAuthority,

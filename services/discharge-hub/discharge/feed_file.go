@@ -22,7 +22,7 @@ func (f Feed) File() ([]byte, error) {
 	}
 	m := &out.Mapping
 	m.Version, m.PatientAuthority = f.Mapping.Version, f.Mapping.PatientAuthority
-	m.Method, m.Destination, m.Pathway = f.Mapping.Method.String(), f.Mapping.Destination.String(), f.Mapping.Pathway.String()
+	m.Visit, m.Method, m.Destination, m.Pathway = f.Mapping.Visit.String(), f.Mapping.Method.String(), f.Mapping.Destination.String(), f.Mapping.Pathway.String()
 	for _, p := range f.Mapping.Practices {
 		m.Practices = append(m.Practices, p.String())
 	}
@@ -41,7 +41,7 @@ func Method(code string) string      { return methods[code] }
 func Destination(code string) string { return destinations[code] }
 func PathwayText(code string) string { return pathways[code] }
 
-// ODSCode tells whether text looks like the code of an organisation or of one of its sites, as a facility must.
+// ODSCode tells whether text looks like the code of an organisation or of one of its sites.
 func ODSCode(s string) bool { return odsCode(s) }
 
 // SpeaksOfDeath finds the words that wards type into coded fields when somebody has died.

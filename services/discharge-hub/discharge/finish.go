@@ -1,12 +1,24 @@
 package discharge
 
-// readMerge reads whose number MRG-1 takes away, and of a visit which number it had before (MRG-5).
+// readMerge reads whose number MRG-1 takes away, and of a visit which number it had before: MRG-5, or MRG-3 where the account number (PID-18)
+// is the visit's.
 func (r *reader) readMerge() {
 	mrg := r.m.Segment("MRG")
 	if r.fact.Kind.Merges() || r.fact.Kind.movesVisit() {
 		_, r.fact.PriorNumber = r.numbersIn(mrg.Field(1))
 	}
-	r.priorVisit = told(mrg.Field(5, 1)).Value
+	prior := 5
+	if v := r.feed.Mapping.Visit; v.Segment == "PID" && v.Field == 18 {
+		prior = 3
+	}
+	r.priorVisit = told(mrg.Field(prior, 1)).Value
+}
+
+// visitField is the field that holds the visit number, for people.
+func (r *reader) visitField() string {
+	field := r.feed.Mapping.Visit
+	field.Component = 0
+	return field.String()
 }
 
 // finish checks the fact as a whole and decides whether it can be used.
@@ -42,10 +54,10 @@ func (r *reader) finish(processing string) Reading {
 	if !f.Kind.OfPerson() && f.SpellID == "" {
 		out.Usable = false
 		if f.Kind.mayLackSpell() {
-			out.NotHandled = "ADT^" + string(f.Kind) + " without PV1-19"
+			out.NotHandled = "ADT^" + string(f.Kind) + " without " + r.visitField()
 		} else {
-			r.problem(NoSpellKey, "PV1-19", "no visit number, and not both a local patient number (PID-3) and an admission time (PV1-44)",
-				"Find the person in the hospital's system, record the discharge by hand, and ask the sender for PV1-19")
+			r.problem(NoSpellKey, r.visitField(), "no visit number, and not both a local patient number (PID-3) and an admission time (PV1-44)",
+				"Find the person in the hospital's system, record the discharge by hand, and ask the sender for "+r.visitField())
 		}
 	}
 	if f.Recorded.IsZero() {

@@ -364,7 +364,7 @@ func (r *reader) readPractice() {
 
 func (r *reader) readStay() {
 	f, pv1 := &r.fact, r.m.Segment("PV1")
-	f.VisitNumber = told(pv1.Field(19, 1)).Value
+	f.VisitNumber = told(r.m.At(r.feed.Mapping.Visit)).Value
 	f.tellClass(told(pv1.Field(2)))
 	r.readExpectedDischarge()
 	f.tellWard(told(pv1.Field(3, 1)))

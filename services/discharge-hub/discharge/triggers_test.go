@@ -2,9 +2,13 @@ package discharge
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
 
 // foldedInAnyOrder folds messages forwards and backwards, where a test gives them in the order of their recording.
@@ -160,5 +164,29 @@ func TestAStayThatBecameAnOutpatientsVisitUnderAnotherNumber(t *testing.T) {
 	}
 	if out := Fold([]Fact{r.Fact}); out.Spell.Status != NotAdmitted || len(out.Problems) > 0 {
 		t.Errorf("the visit: %s, %v", out.Spell.Status, out.Problems)
+	}
+}
+
+// TestTheVisitNumberMayBeTheAccountNumber reads a sender that fills PID-18, and MRG-3 with the number before.
+func TestTheVisitNumberMayBeTheAccountNumber(t *testing.T) {
+	feed := feedNamed(t, "mse-basildon")
+	feed.Mapping.Visit = hl7.Path{Segment: "PID", Field: 18, Component: 1}
+	read := func(raw []byte) Reading {
+		r, err := FromHL7(feed, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := read(adt("A03", "1", day+"1100", "PV1-19", "OTHER", "PID-18", "SPELL0001^^^RAJ"))
+	if r.Fact.VisitNumber != "SPELL0001" || r.Fact.SpellID != SpellID("RAJ", "SPELL0001", "", time.Time{}) {
+		t.Errorf("visit %q, spell %s", r.Fact.VisitNumber, r.Fact.SpellID)
+	}
+	if r := read(adt("A42", "2", day+"1200", "PV1-19", "", "PID-18", "SPELL0002", "MRG-3", "SPELL0001")); r.Fact.VisitNumber != "SPELL0001" {
+		t.Errorf("the visit that goes on under another number is %q", r.Fact.VisitNumber)
+	}
+	r = read(adt("A03", "3", day+"1100", "PID-18", "", "PID-3", ""))
+	if r.Usable || len(r.Problems) == 0 || !strings.HasPrefix(r.Problems[0].String(), "PID-18: ") {
+		t.Errorf("%+v", r.Problems)
 	}
 }

@@ -30,7 +30,7 @@ func ReadFields(f discharge.Feed) []Field {
 		{"PID-29", "time of death"}, {"PID-30", "death indicator"},
 		{"PID-32", "how sure the NHS number is"},
 		{"PD1-3", "GP practice"}, {"PD1-4", "GP practice, second place"},
-		{"PV1-2", "class: whether somebody has a bed"}, {"PV1-3.1", "ward"}, {"PV1-3.4", "site"}, {"PV1-19.1", "visit number: the key of the spell"},
+		{"PV1-2", "class: whether somebody has a bed"}, {"PV1-3.1", "ward"}, {"PV1-3.4", "site"}, {f.Mapping.Visit.String(), "visit number: the key of the spell"},
 		{f.Mapping.Method.String(), "discharge method"}, {f.Mapping.Destination.String(), "discharge destination"},
 		{"PV1-44", "admitted"}, {"PV1-45", "discharged"}, {"PV2-9", "expected discharge"},
 		{"MRG-1", "patient number that is merged away"}, {"MRG-5", "visit number before"},

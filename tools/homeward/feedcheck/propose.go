@@ -65,6 +65,9 @@ func (s *sample) propose() (discharge.Feed, []string) {
 				m.Practices = []hl7.Path{third, fourth}
 			}
 			change("mapping.practices: %s first", m.Practices[0])
+		case kindVisit:
+			m.Visit = accountNumber
+			change("mapping.visit: %s. Check that it is another number for each stay", m.Visit)
 		case kindSwapped:
 			m.Method, m.Destination = m.Destination, m.Method
 			change("mapping.method and mapping.destination: exchanged, so that the method is read from %s", m.Method)

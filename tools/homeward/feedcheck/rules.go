@@ -1,7 +1,6 @@
 package feedcheck
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -22,15 +21,16 @@ const (
 	kindApplication  = "application"
 	kindAuthority    = "patient-authority"
 	kindMode         = "mode"
+	kindVisit        = "visit-number-elsewhere-always"
 )
 
 // checkSender looks at who sends what.
 func (s *sample) checkSender() {
 	n := len(s.all)
 	nobody := s.count(func(o opened) bool {
-		return o.Header.SendingApplication == "" || !discharge.ODSCode(o.Header.SendingFacility)
+		return o.Header.SendingApplication == "" || !discharge.ODSCode(o.Header.SendingFacility) && !slices.Contains(s.feed.Facilities, o.Header.SendingFacility)
 	})
-	s.find("sender-missing", MendSender, nobody, n, "MSH-3 is empty, or MSH-4 is no ODS code, in %s: no feed can be told by them", of(nobody, n))
+	s.find("sender-missing", MendSender, nobody, n, "MSH-3 is empty, or MSH-4 is no ODS code and none of the feed's facilities, in %s: they would be answered AR", of(nobody, n))
 	if apps := s.values(func(o opened) string { return o.Header.SendingApplication }); apps[s.feed.Application] == 0 && len(apps) > 0 {
 		s.find(kindApplication, MendMapping, n, n,
 			"MSH-3 is %s, and the feed expects %s: its messages would be answered AR", listed(apps, 3), s.feed.Application)
@@ -121,29 +121,32 @@ func (s *sample) discharges() int {
 // ours tells whether the hub reads the message.
 func (s *sample) ours(o opened) bool { return o.reading.NotHandled == "" }
 
+// accountNumber is where some senders have the visit number.
+var accountNumber = hl7.Path{Segment: "PID", Field: 18, Component: 1}
+
 // checkStay looks at the visit number and the class.
 func (s *sample) checkStay() {
 	read := s.count(func(o opened) bool { return s.ours(o) && !o.reading.Fact.Kind.OfPerson() })
-	lacks := func(o opened) bool {
-		return s.ours(o) && !o.reading.Fact.Kind.OfPerson() && o.Field("PV1", 19, 1).Text() == ""
-	}
+	at := s.feed.Mapping.Visit
+	lacks := func(o opened) bool { return s.ours(o) && !o.reading.Fact.Kind.OfPerson() && o.At(at).Text() == "" }
 	missing := s.values(func(o opened) string {
 		if lacks(o) {
 			return o.Header.Type + "^" + o.trigger
 		}
 		return ""
 	})
-	account := s.count(func(o opened) bool { return lacks(o) && o.Field("PID", 18, 1).Text() != "" })
-	elsewhere := ""
-	if account > 0 {
-		elsewhere = fmt.Sprintf(". PID-18 holds a number in %d of them: if it is the visit's, ask for it in PV1-19", account)
-	}
 	s.find("visit-number-missing", MendSender, sum(missing), read,
-		"PV1-19 is missing in %s: %s; those without local patient number and admission time as well need a person%s",
-		of(sum(missing), read), listed(missing, 8), elsewhere)
+		"%s is missing in %s: %s; those without local patient number and admission time as well need a person", at, of(sum(missing), read), listed(missing, 8))
+	account := s.count(func(o opened) bool { return lacks(o) && o.At(accountNumber).Text() != "" })
+	switch {
+	case account == read:
+		s.find(kindVisit, MendMapping, account, read, "PID-18 holds a number in %s, and %s none", of(account, read), at)
+	case account > 0:
+		s.find("visit-number-elsewhere", MendSender, account, sum(missing), "PID-18 holds a number in %d of those: if it is the visit's, ask for it in %s", account, at)
+	}
 	classes := map[string]map[string]bool{}
 	for _, o := range s.all {
-		if visit, class := o.Field("PV1", 19, 1).Text(), o.Field("PV1", 2).Text(); visit != "" && class != "" {
+		if visit, class := o.At(at).Text(), o.Field("PV1", 2).Text(); visit != "" && class != "" {
 			if classes[visit] == nil {
 				classes[visit] = map[string]bool{}
 			}

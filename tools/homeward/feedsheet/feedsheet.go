@@ -107,7 +107,7 @@ func sample(f discharge.Feed, trigger string) []byte {
 		practice = f.Mapping.Practices[0]
 	}
 	b.SetRaw(fmt.Sprintf("%s-%d", practice.Segment, practice.Field), "BALFOUR MEDICAL CENTRE^^F81155^^^NHS^ODS")
-	b.Set("PV1-2", "I").SetRaw("PV1-3", "ELM^B2^04^"+facility).Set("PV1-19", "SPELL0001").Set("PV1-44", "20260825091500").Set("PV1-45", at).
+	b.Set("PV1-2", "I").SetRaw("PV1-3", "ELM^B2^04^"+facility).Set(f.Mapping.Visit.String(), "SPELL0001").Set("PV1-44", "20260825091500").Set("PV1-45", at).
 		Set(f.Mapping.Method.String(), "1").Set(f.Mapping.Destination.String(), "19")
 	return b.Bytes()
 }

@@ -28,6 +28,7 @@ type course struct {
 	ward                string
 	wards               []string // those before each move that nobody has cancelled
 	onLeave             bool
+	cancelled           bool // the last discharge was; the same cancel may come again
 	// What the hub has to look into as long as it stands.
 	nothingToCancel, leftWithoutDischarge, secondStay, outpatient, deleted, renumbered bool
 }
@@ -119,12 +120,14 @@ func (c *course) happen(m Told) {
 			c.number++
 			c.holds = &leaving{recorded: m.Recorded}
 		}
-		c.begun, c.voided, c.nothingToCancel, c.leftWithoutDischarge, c.outpatient, c.onLeave = true, false, false, false, false, false
+		c.begun, c.voided, c.cancelled, c.nothingToCancel = true, false, false, false
+		c.leftWithoutDischarge, c.outpatient, c.onLeave = false, false, false
 		if !m.Effective.IsZero() && !m.ahead(m.Effective) {
 			c.holds.effective = m.Effective
 		}
 	case "A13":
-		c.nothingToCancel = c.holds == nil
+		c.cancelled = c.cancelled || c.holds != nil
+		c.nothingToCancel = !c.cancelled
 		c.holds, c.secondStay, c.leftWithoutDischarge = nil, false, false
 	case "A11": // as if nothing had been, but that discharges go on being counted
 		*c = course{voided: true, number: c.number, admitted: c.admitted, ward: c.ward, nothingToCancel: c.nothingToCancel, deleted: c.deleted, renumbered: c.renumbered}

@@ -111,7 +111,7 @@ func expect(messages []Told, people records, care Care) Expected {
 	e.Flags, e.Ward, e.Number = c.flags(), c.ward, people.shown(own)
 
 	all := sorted(slices.Concat(own, people.about(own)))
-	died, unclear := death(all, c.holds)
+	died, unclear := death(all, c)
 	switch {
 	case died:
 		e.Contact = "stopped"
@@ -279,10 +279,13 @@ func last(before, now string) string {
 }
 
 // death is what the messages amount to. Indicator yes, method 4 or 5 or destination 79 say that somebody died, and so does a time of death
-// that nobody denies; a time of death with indicator no, and a death in words or in the wrong field, are unclear.
-func death(own []Told, left *leaving) (died, unclear bool) {
+// that nobody denies; a time of death with indicator no, one that is a day before the admission or after it was told, and a death in words or in
+// the wrong field, are unclear.
+func death(own []Told, c course) (died, unclear bool) {
+	const day = 24 * time.Hour
 	indicator, words := "", false
-	var diedAt bool
+	var diedAt time.Time
+	var cannotBe bool
 	for _, m := range own {
 		tells := m.Dead == "Y" || m.Dead == "N" || m.Dead == hospital.Null
 		switch {
@@ -294,12 +297,19 @@ func death(own []Told, left *leaving) (died, unclear bool) {
 		if tells {
 			indicator = last(indicator, m.Dead)
 		}
-		diedAt = (diedAt || !m.DiedAt.IsZero()) && !m.NotDied
+		switch {
+		case m.NotDied:
+			diedAt, cannotBe = time.Time{}, false
+		case !m.DiedAt.IsZero():
+			diedAt, cannotBe = m.DiedAt, m.DiedAt.After(m.Recorded.Add(day))
+		}
 	}
+	told := !diedAt.IsZero()
+	cannotBe = cannotBe || c.begun && !c.admitted.IsZero() && diedAt.Before(c.admitted.Add(-day))
 	method, destination := "", ""
-	if left != nil {
+	if left := c.holds; left != nil {
 		method, destination, words = left.method, left.destination, words || left.deadWords
 	}
-	died = indicator == "Y" || method == "4" || method == "5" || destination == "79" || diedAt && indicator == ""
-	return died, !died && (diedAt || words)
+	died = indicator == "Y" || method == "4" || method == "5" || destination == "79" || told && indicator == "" && !cannotBe
+	return died, !died && (told || words)
 }

@@ -12,11 +12,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	opsv1 "github.com/homeward-care/homeward/proto/gen/homeward/ops/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/event"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -72,6 +75,58 @@ func answerReceived(ctx context.Context, tx pgx.Tx, now time.Time, answered []st
 		}
 	}
 	return queueAnswers(ctx, tx, now, `SELECT u.* FROM u`, feeds, words)
+}
+
+// answerFirst queues what is known of spells for the answered feeds that have told of them and heard nothing: what they told was known, so that no
+// version was saved with whose words they would hear it.
+func answerFirst(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, spells []uuid.UUID, facts map[uuid.UUID][]storedFact,
+	cause map[uuid.UUID]trace.SpanContext,
+) error {
+	var feeds []string
+	var of, tasks []uuid.UUID
+	for _, id := range spells {
+		for _, feed := range answered {
+			if slices.ContainsFunc(facts[id], func(f storedFact) bool { return f.Fact.Feed == feed }) {
+				feeds, of, tasks = append(feeds, feed), append(of, id), append(tasks, uuid.MustParse(fhir.TaskID(id.String())))
+			}
+		}
+	}
+	if len(feeds) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT o.id, o.epoch, o.version, u.feed, u.task, coalesce(i.epoch, 0), coalesce(i.version, 0), i.data
+		FROM unnest($1::text[], $2::uuid[], $3::uuid[]) AS u (feed, spell, task) JOIN outbox o ON o.id = u.spell LEFT JOIN inbox i ON i.id = u.task AND i.type = $4
+		WHERE NOT EXISTS (SELECT FROM answer a WHERE a.spell_id = u.spell AND a.feed = u.feed AND a.word = 'received')`, feeds, of, tasks, taskType)
+	if err != nil {
+		return fmt.Errorf("read what wards do not know: %w", err)
+	}
+	var spell, task event.Event
+	var feed string
+	var words []telling
+	var to []string
+	var confirmed []event.Event
+	var read []*pickupv1.Task
+	_, err = pgx.ForEachRow(rows, []any{&spell.ID, &spell.Epoch, &spell.Version, &feed, &task.ID, &task.Epoch, &task.Version, &task.Data}, func() error {
+		at := cause[spell.ID]
+		words = append(words, telling{spell: spell.ID, word: discharge.WordReceived, about: versionKey(spell.Epoch, spell.Version), at: now,
+			traceparent: event.Traceparent(at)})
+		to = append(to, feed)
+		if task.Version > 0 {
+			t := &pickupv1.Task{}
+			task.Key, task.Trace = spell.ID, at
+			confirmed, read = append(confirmed, task), append(read, t)
+			return proto.Unmarshal(task.Data, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read what wards do not know: %w", err)
+	}
+	if err := queueAnswers(ctx, tx, now, `SELECT u.* FROM u`, to, words); err != nil {
+		return err
+	}
+	return answerTask(ctx, tx, now, answered, confirmed, read)
 }
 
 // answerTask queues what a task says, on each feed that was answered about its spell before. `delivered` is said once of each version of the

@@ -473,3 +473,29 @@ func TestAnswersGoOverTLSWithTheHubsCertificate(t *testing.T) {
 		t.Error("somebody whose certificate nobody vouches for was told")
 	}
 }
+
+func TestAFeedThatTellsWhatIsKnownIsAnsweredToo(t *testing.T) {
+	w := newWard(t).start()
+	h := startHub(t, func(c *Config) { c.FeedsDir = feedsWith(t, map[string]string{"open": w.answersTo(""), "mute": ""}) })
+	left := func(id string) []byte {
+		return adt("A03", id, "V"+id[:1], day(2, 14)).Set("MSH-3", "MSEPAS-MUTE").Bytes()
+	}
+	earlier := func(id string) []byte { return adt("A08", id, "V"+id[:1], day(2, 9)).Bytes() } // it comes late, and nothing of it is new
+	h.send(t, left("1a"), left("2a"))
+	h.pickup(t, "V1", 1, &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS", TakenAt: timestamp(day(3, 9))})
+	kittest.Eventually(t, "the task is known", func() bool { return h.handover(t, "1a").GetTakenAt() != nil })
+	version := h.handover(t, "1a").GetVersion()
+	h.send(t, earlier("1b"), earlier("2b"), earlier("1c"))
+	h.interpreted(t)
+	if now := h.handover(t, "1b").GetVersion(); now != version {
+		t.Fatalf("version %d became %d: the test is to send what is known", version, now)
+	}
+	h.pickup(t, "V2", 1, &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS"})
+	kittest.Eventually(t, "the ward hears of both", func() bool { return len(w.words()) == 5 })
+	h.allAccepted(t)
+	words := w.words()
+	slices.Sort(words)
+	if got := strings.Join(words, ", "); got != "delivered V1, delivered V2, received V1, received V2, taken V1" {
+		t.Errorf("the ward heard: %s", got)
+	}
+}

@@ -192,7 +192,7 @@ func (d *fhirDoor) guarded(rt route, w http.ResponseWriter, c *call) (answer fhi
 func (d *fhirDoor) signIn(c *call) error {
 	token, found := strings.CutPrefix(c.http.Header.Get("Authorization"), "Bearer ")
 	if !found {
-		return refuse(http.StatusUnauthorized, "login", "send the header `Authorization: Bearer <token>`; %s gives tokens", tokenPath)
+		return refuse(http.StatusUnauthorized, "login", "send a token in the header Authorization, after the word Bearer; %s gives tokens", tokenPath)
 	}
 	p, err := d.verifier.Verify(token)
 	if err != nil {

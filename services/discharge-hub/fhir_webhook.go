@@ -203,10 +203,6 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 	now := p.now()
 	text := ""
 	if cause != nil {
-		var failed *url.Error
-		if errors.As(cause, &failed) {
-			cause = failed.Err // the URL may hold a secret, and whoever asks knows it
-		}
 		text = inbox.Storable(cause.Error())
 		if one.attempts%10 == 1 {
 			p.log.WarnContext(ctx, "webhook not taken, will retry", "client", p.client.ID,
@@ -305,7 +301,13 @@ func (p *poster) send(ctx context.Context, one post) (status int, err error) {
 		status = resp.StatusCode
 		return nil
 	})
-	if err == nil && status/100 != 2 {
+	var failed *url.Error
+	switch {
+	case errors.As(err, &failed) && failed.Timeout():
+		err = fmt.Errorf("no answer within %s", p.http.Timeout)
+	case failed != nil:
+		err = failed.Err // the URL may hold a secret, and whoever asks knows it
+	case err == nil && status/100 != 2:
 		err = fmt.Errorf("answered %d; it must be 2xx", status)
 	}
 	return status, err

@@ -304,6 +304,7 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 		return nil, nil, err
 	}
 	var changed []event.Event
+	var unchanged []uuid.UUID
 	var exceptions []newException
 	persons := make(map[uuid.UUID][]byte, len(spells))
 	for _, id := range spells {
@@ -325,7 +326,10 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 			return nil, nil, err
 		}
 		exceptions = append(exceptions, contradictions(id, state, own[id])...)
-		if publish && !slices.Equal(published[id], data) {
+		switch known := slices.Equal(published[id], data); {
+		case publish && known:
+			unchanged = append(unchanged, id)
+		case publish:
 			changed = append(changed, event.Event{Type: SpellType, ID: id, Key: id, OccurredAt: occurred, Trace: cause[id], Data: data})
 		}
 	}
@@ -333,7 +337,11 @@ func (in *interpreter) settle(ctx context.Context, tx pgx.Tx, now time.Time, spe
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := answerReceived(ctx, tx, now, in.store.answeredFeeds(), saved, own); err != nil {
+	answered := in.store.answeredFeeds()
+	if err := answerReceived(ctx, tx, now, answered, saved, own); err != nil {
+		return nil, nil, err
+	}
+	if err := answerFirst(ctx, tx, now, answered, unchanged, own, cause); err != nil {
 		return nil, nil, err
 	}
 	if err := in.store.teller.tell(ctx, tx, now, spells); err != nil {

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
@@ -115,17 +118,17 @@ func (t *tokenEndpoint) client(ctx context.Context, assertion string) (client, e
 	var c client
 	parser := jwt.NewParser(jwt.WithValidMethods(assertionAlgorithms), jwt.WithAudience(t.url), jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(), jwt.WithLeeway(clockSkew), jwt.WithTimeFunc(t.now))
-	_, err := parser.ParseWithClaims(assertion, &claims, func(token *jwt.Token) (any, error) {
+	token, err := parser.ParseWithClaims(assertion, &claims, func(token *jwt.Token) (any, error) {
 		known := false
 		if c, known = t.clients.get().clients[claims.Issuer]; !known || claims.Subject != claims.Issuer {
-			return nil, errors.New("iss and sub must both be the id of a configured client")
+			return nil, errNoClient
 		}
 		return c.Keys.Keyfunc(token)
 	})
 	now := t.now()
 	switch {
 	case err != nil:
-		return client{}, badClient("client_assertion is not accepted: %v; aud must be %s", err, t.url)
+		return client{}, badClient("client_assertion: %s", t.whyNot(token, err))
 	case claims.ExpiresAt.After(now.Add(maxAssertion + clockSkew)):
 		return client{}, badClient("client_assertion: exp is more than five minutes ahead")
 	case claims.ID == "" || len(claims.ID) > maxJTI:
@@ -147,6 +150,37 @@ func (t *tokenEndpoint) client(ctx context.Context, assertion string) (client, e
 		return client{}, badClient("client_assertion: this jti was used before; sign a new assertion for each request")
 	}
 	return c, nil
+}
+
+var errNoClient = errors.New("iss and sub must both be the id of a configured client")
+
+// whyNot says what is wrong with an assertion, and how it must be: who reads it holds the assertion and not our log.
+func (t *tokenEndpoint) whyNot(token *jwt.Token, err error) string {
+	algorithm, kid := any(nil), any(nil)
+	if token != nil {
+		algorithm, kid = token.Header["alg"], token.Header["kid"]
+	}
+	known, _ := algorithm.(string)
+	for _, wrong := range []struct {
+		is   bool
+		text string
+	}{
+		{errors.Is(err, jwt.ErrTokenMalformed), "it is no JWT; sign one and send it as it is, header.claims.signature"},
+		{!slices.Contains(assertionAlgorithms, known), fmt.Sprintf("alg is %.20q; it must be one of %s", fmt.Sprint(algorithm), strings.Join(assertionAlgorithms, ", "))},
+		{errors.Is(err, errNoClient), errNoClient.Error()},
+		{errors.Is(err, keyfunc.ErrKeyfunc), fmt.Sprintf("kid is %.40q; it must name a key of the client's jwks, whose alg is the header's", fmt.Sprint(kid))},
+		{errors.Is(err, jwt.ErrTokenSignatureInvalid), "the signature is not that of the key that kid names"},
+		{errors.Is(err, jwt.ErrTokenInvalidAudience), "aud must be " + t.url},
+		{errors.Is(err, jwt.ErrTokenExpired), "it has expired (exp); sign a new one for each request, and look at the clock"},
+		{errors.Is(err, jwt.ErrTokenUsedBeforeIssued), "iat is in the future; look at the clock"},
+		{errors.Is(err, jwt.ErrTokenNotValidYet), "nbf is in the future; look at the clock"},
+		{errors.Is(err, jwt.ErrTokenRequiredClaimMissing), "aud and exp must be there"},
+	} {
+		if wrong.is {
+			return wrong.text
+		}
+	}
+	return "it is not accepted: " + err.Error()
 }
 
 // useAssertion notes that an assertion was used; false when it had been before. Those that have expired are forgotten.

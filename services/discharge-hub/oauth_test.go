@@ -1,6 +1,7 @@
 package dischargehub
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"os"
@@ -71,6 +72,38 @@ func TestAnAssertionIsGoodOnceAndOnlyAsItIsSpecified(t *testing.T) {
 	}
 	if got, answer := e.askToken(t, good); got != http.StatusUnauthorized || !strings.Contains(answer["error_description"].(string), "jti") {
 		t.Errorf("the same assertion again: %d %v", got, answer)
+	}
+}
+
+func TestWhatIsWrongWithAnAssertionIsSaid(t *testing.T) {
+	open, engines := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"]`, "other": `"feeds":["mse-fhir"]`})
+	startHub(t, open)
+	e := engines["mse-epr"]
+	forged := &engine{id: "mse-epr", key: engines["other"].key, base: e.base}
+	late := jwt.NewNumericDate(time.Now().Add(-time.Hour))
+	soon := jwt.NewNumericDate(time.Now().Add(time.Hour))
+	same := func(*jwt.RegisteredClaims) {}
+	headed := func(header string) string {
+		_, rest, _ := strings.Cut(e.assertion(t, same), ".")
+		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + rest
+	}
+	for says, assertion := range map[string]string{
+		"aud must be " + e.base + tokenPath: e.assertion(t, func(c *jwt.RegisteredClaims) { c.Audience = jwt.ClaimStrings{"https://elsewhere.example"} }),
+		"expired":                           e.assertion(t, func(c *jwt.RegisteredClaims) { c.ExpiresAt = late }),
+		"exp must be there":                 e.assertion(t, func(c *jwt.RegisteredClaims) { c.ExpiresAt = nil }),
+		"iat is in the future":              e.assertion(t, func(c *jwt.RegisteredClaims) { c.IssuedAt = soon }),
+		"nbf is in the future":              e.assertion(t, func(c *jwt.RegisteredClaims) { c.NotBefore = soon }),
+		"iss and sub":                       e.assertion(t, func(c *jwt.RegisteredClaims) { c.Issuer, c.Subject = "nobody", "nobody" }),
+		"not that of the key":               forged.assertion(t, same),
+		`kid is "k2"`:                       headed(`{"alg":"EdDSA","kid":"k2"}`),
+		`alg is "none"`:                     headed(`{"alg":"none","kid":"k1"}`),
+		`alg is "HS256"; it must be one of`: headed(`{"alg":"HS256","kid":"k1"}`),
+		"no JWT":                            "a secret",
+	} {
+		status, answer := e.askToken(t, tokenForm(assertion))
+		if text, _ := answer["error_description"].(string); status != http.StatusUnauthorized || !strings.Contains(text, says) || strings.Contains(text, "\n") {
+			t.Errorf("%d %q, which does not say %q", status, text, says)
+		}
 	}
 }
 

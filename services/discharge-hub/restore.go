@@ -243,6 +243,9 @@ func release(ctx context.Context, tx pgx.Tx, now time.Time, answered []string, i
 	if err := answerReceived(ctx, tx, now, answered, saved, own); err != nil {
 		return nil, err
 	}
+	if err := answerFirst(ctx, tx, now, answered, free, own, nil); err != nil {
+		return nil, err
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM held_spell WHERE spell_id = ANY($1)`, free); err != nil {
 		return nil, err
 	}

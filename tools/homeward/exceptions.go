@@ -70,8 +70,9 @@ func printException(w io.Writer, e *dischargev1.MessageException) {
 	if e.GetAlarms() > 0 && e.GetClosedAt() == nil {
 		state += ", LATE"
 	}
+	what, _, _ := strings.Cut(e.GetDetail(), ". ") // what to do about it is told where it is shown
 	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.GetId(), e.GetKind(), state, age(e), e.GetLookBy().AsTime().Local().Format("Mon 2 Jan 15:04"),
-		e.GetOwner(), e.GetFeed(), e.GetControlId(), e.GetDetail())
+		e.GetOwner(), e.GetFeed(), e.GetControlId(), what)
 }
 
 func stateWord(e *dischargev1.MessageException) string {

@@ -36,6 +36,9 @@ func feedNamed(name string) (discharge.Feed, error) {
 
 // placeNamed finds a place by its folder, or by the key of one that is built in; policy names another policy file of it.
 func placeNamed(name, policy string) (pickup.Place, error) {
+	if strings.ContainsRune(policy, os.PathSeparator) {
+		return pickup.Place{}, fmt.Errorf("--policy is %s; give the name of a file of the place, and for one of your own a copy of the place's folder", policy)
+	}
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return places.LoadUnder(os.DirFS(name), policy)
 	}

@@ -94,6 +94,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return c.run(ctx, call{args: args[len(words):], in: in, out: out})
 		}
 	}
+	if len(args) > 0 {
+		return fmt.Errorf("there is no command %q\n%s", strings.Join(args, " "), usage())
+	}
 	return errors.New(usage())
 }
 

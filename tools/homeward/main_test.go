@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -24,6 +25,18 @@ func TestAnErrorIsToldInTheWordsOfTheService(t *testing.T) {
 	} {
 		if got := words(c.err); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestWhatCannotBeDoneIsNamed(t *testing.T) {
+	for says, args := range map[string][]string{
+		`there is no command "excptions list"`:   {"excptions", "list"},
+		"usage: homeward COMMAND":                nil,
+		"--policy is ./mine.json; give the name": {"policy", "preview", "--policy", "./mine.json"},
+	} {
+		if err := run(t.Context(), args, strings.NewReader(""), io.Discard); err == nil || !strings.HasPrefix(err.Error(), says) {
+			t.Errorf("%v: %v, want %q", args, err, says)
 		}
 	}
 }

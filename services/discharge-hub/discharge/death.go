@@ -10,12 +10,15 @@ type DeathFacts struct {
 	DeadInText bool
 	// Unclear says that PID-30 holds words such as "Deceased", or PID-29 something that is no time, such as "YES".
 	Unclear bool
+	// Impossible says that nobody can have died at that time: before their birth, more than a day before they came in, or more than a day
+	// after it was recorded. Systems write null dates such as 19000101, and people mistype years.
+	Impossible bool
 }
 
 // DecideDeath says what the facts about death amount to. It looks at what stands, not at the order in which it was told:
 //
 //	PID-30 yes, method 4 or 5, or destination 79          died: any one of them is enough
-//	else PID-29 with PID-30 no                            contradictory
+//	else PID-29 with PID-30 no, or at an impossible time  contradictory
 //	else PID-29 with PID-30 blank                         died: nobody types a time of death by default
 //	else death in words or in the wrong place             contradictory
 //	else                                                  none
@@ -29,7 +32,7 @@ func DecideDeath(f DeathFacts) Death {
 	switch {
 	case f.Indicator.HasValue() && f.Indicator.Value, deathCode(f.Method), deathCode(f.Destination):
 		return DeathDied
-	case f.DiedAt.HasValue() && f.Indicator.HasValue():
+	case f.DiedAt.HasValue() && (f.Indicator.HasValue() || f.Impossible):
 		return DeathContradictory
 	case f.DiedAt.HasValue():
 		return DeathDied

@@ -62,7 +62,7 @@ func Fold(facts []Fact) State {
 	spell.ready(own)
 	spell.Adult = AdultOn(state.Person.BirthDate, today.Date())
 
-	deathFacts := deathFactsOf(order, stay.current)
+	deathFacts := deathFactsOf(order, stay, state.Person.BirthDate)
 	spell.Death = DecideDeath(deathFacts)
 	var person flagSet
 	for _, f := range order {
@@ -140,13 +140,20 @@ func scopeOf(order []*Fact) Scope {
 }
 
 // deathFactsOf gathers what stands about death: the person's facts, and those of the discharge that holds.
-func deathFactsOf(order []*Fact, current *leaving) DeathFacts {
+func deathFactsOf(order []*Fact, s stay, birthDate string) DeathFacts {
 	var d DeathFacts
 	for _, f := range order {
+		if f.DiedAt.Said {
+			d.Impossible = f.DiedAt.Value.At.After(f.Recorded.Add(24 * time.Hour))
+		}
 		d.Indicator, d.DiedAt = d.Indicator.then(f.DeathIndicator), d.DiedAt.then(f.DiedAt)
 		d.Unclear = f.DeathUnclear || d.Unclear && !f.DeathIndicator.Said && !f.DiedAt.Said
 	}
-	if current != nil {
+	if died := d.DiedAt.Value; !died.IsZero() {
+		cameIn := s.open && s.admitted.HasValue()
+		d.Impossible = d.Impossible || died.Date() < birthDate || cameIn && died.At.Before(s.admitted.Value.At.Add(-24*time.Hour))
+	}
+	if current := s.current; current != nil {
 		d.Method, d.Destination, d.DeadInText = current.method.Value, current.destination.Value, current.deadInText
 	}
 	return d

@@ -50,7 +50,7 @@ func StayKeys(f Fact, people []Fact) []string {
 
 // SameStay is the problem of a spell whose stay another spell has too: two tasks for one person, who would be visited twice.
 func SameStay(other string) Problem {
-	return Problem{TwoKeysOneStay, "PV1-19", "the patient number and the admission time are those of spell " + other + " too",
+	return Problem{TwoKeysOneStay, "PV1-19", "the patient number and the admission time are those of " + Reference(other) + " too",
 		"Find out whether it is one stay; if so, complete one of the two tasks and ask the sender for one visit number"}
 }
 

@@ -9,7 +9,7 @@ import (
 const urgentWithin = 4 * time.Hour
 
 // urgent are the kinds behind which may be a discharge that is in no spell, or a visit to somebody who has died.
-var urgent = []string{NoSpellKey, NoMessageType, NoTime, ContradictoryDeath, Unreadable}
+var urgent = []string{NoSpellKey, NoMessageType, NoTime, VisitNumberReused, ContradictoryDeath, Unreadable}
 
 // alarmDays are the working days, counted from when an exception was opened, after which it raises its alarms; the first is when somebody
 // must have looked.

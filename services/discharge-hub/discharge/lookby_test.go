@@ -8,6 +8,7 @@ import (
 func TestLookBy(t *testing.T) {
 	for _, c := range []struct{ name, kind, opened, want string }{
 		{"urgent: within hours", NoSpellKey, "2026-09-10T09:00:00Z", "2026-09-10T13:00:00Z"},
+		{"a discharge under somebody else's number", VisitNumberReused, "2026-09-10T09:00:00Z", "2026-09-10T13:00:00Z"},
 		{"urgent on a Saturday night too", NoSpellKey, "2026-09-12T23:00:00Z", "2026-09-13T03:00:00Z"},
 		{"the next working day", UnreadableTime, "2026-09-10T09:00:00Z", "2026-09-11T09:00:00Z"},
 		{"a Friday's on Monday", UnreadableTime, "2026-09-11T09:00:00Z", "2026-09-14T09:00:00Z"},

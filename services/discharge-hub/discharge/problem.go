@@ -3,6 +3,8 @@ package discharge
 import (
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode"
 )
 
 // Kinds of problems: each becomes an exception with an owner.
@@ -66,7 +68,7 @@ type Problem struct {
 
 // The problems of a spell: contradictions between its facts, which later facts may settle.
 var (
-	contradictoryDeath = Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it, or tells of it in words or in the wrong field",
+	contradictoryDeath = Problem{ContradictoryDeath, "PID-30", "the hospital tells of a death and denies it, or tells of it in words, in the wrong field or at a time that cannot be",
 		"Ask the ward before anybody contacts the person or the family; contact is held until the hospital corrects it or the hub decides"}
 	timeWithoutDischarge = Problem{FlagTimeWithoutDischarge, "PV1-45", "a discharge time is told, and no discharge (A03) holds",
 		"Ask the ward whether the person has left; if so, record the discharge by hand, if not, ask the sender to clear PV1-45"}
@@ -107,15 +109,27 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s. %s", p.Where, p.Found, p.Do)
 }
 
-// shown describes text from a message without repeating it, except short codes and times, which identify nobody.
+// shown describes text from a message. Digits that may be a time are repeated, for they identify nobody; ten or eleven may be an NHS number
+// or a telephone's. Of any other text its shape is told: `nn/nn/nnnn` says what to look for.
 func shown(text string) string {
 	if len(text) > 24 {
 		return "a text of " + strconv.Itoa(len(text)) + " characters"
 	}
-	for i := 0; i < len(text); i++ {
-		if c := text[i]; !digit(c) && c != '+' && c != '-' && c != '.' && c != ':' {
-			return "a text of " + strconv.Itoa(len(text)) + " characters"
+	count, plain := 0, text != "" && digit(text[0])
+	shape := strings.Map(func(c rune) rune {
+		switch {
+		case '0' <= c && c <= '9':
+			count++
+			return 'n'
+		case unicode.IsLetter(c), c > unicode.MaxASCII:
+			plain = false
+			return 'a'
 		}
+		plain = plain && strings.ContainsRune("+-.:", c)
+		return c
+	}, text)
+	if plain && count != 10 && count != 11 {
+		return strconv.Quote(text)
 	}
-	return strconv.Quote(text)
+	return "a text like " + strconv.Quote(shape)
 }

@@ -53,6 +53,8 @@ func TestDeathIsDecidedByWhatStands(t *testing.T) {
 		"unclear and time":     {DeathFacts{Unclear: true, DiedAt: died}, DeathDied},
 		"day of death unknown": {DeathFacts{DiedAt: Tell(Moment{})}, DeathDied},
 		"words and time":       {DeathFacts{DeadInText: true, DiedAt: died}, DeathDied},
+		"no time to die":       {DeathFacts{DiedAt: died, Impossible: true}, DeathContradictory},
+		"no time, yes":         {DeathFacts{DiedAt: died, Impossible: true, Indicator: Tell(true)}, DeathDied},
 		"words and method":     {DeathFacts{DeadInText: true, Method: "4"}, DeathDied},
 	} {
 		if got := DecideDeath(c.facts); got != c.want {

@@ -13,6 +13,7 @@ type stay struct {
 	number    int
 	admitted  Told[Moment]
 	cancelled bool // a cancel found nothing to cancel
+	takenBack bool // the discharge told last was cancelled: the same cancel, sent again, has nothing more to cancel
 	readmit   bool // an admission was recorded after the discharge that holds, and no discharge after it
 	second    bool // one with another admission time was: two stays under one number
 	stray     bool // a discharge time was told, though no discharge
@@ -141,7 +142,7 @@ func (s *stay) apply(f *Fact) {
 			s.open = true
 		}
 	case KindDischarge:
-		s.open, s.voided, s.readmit, s.cancelled, s.stray, s.became, s.away = true, false, false, false, false, false, false
+		s.open, s.voided, s.readmit, s.cancelled, s.takenBack, s.stray, s.became, s.away = true, false, false, false, false, false, false, false
 		s.recognise(f)
 		if s.current == nil {
 			s.number++
@@ -153,7 +154,8 @@ func (s *stay) apply(f *Fact) {
 		s.current.correct(f)
 		return
 	case KindCancelDischarge:
-		s.cancelled = s.current == nil
+		s.takenBack = s.takenBack || s.current != nil
+		s.cancelled = !s.takenBack
 		s.current, s.readmit, s.second, s.stray = nil, false, false, false
 		return
 	case KindCancelAdmit:

@@ -119,12 +119,12 @@ func delimitersOf(line string) (Delimiters, error) {
 		}
 	}
 	if len(msh2) == 0 {
-		return Delimiters{}, errors.New("MSH-2 is empty; it must name the encoding characters, usually ^~\\&")
+		return Delimiters{}, errors.New("MSH-2 is empty; it must name the encoding characters, usually caret, tilde, backslash and ampersand")
 	}
 	all := [5]byte{d.Field, d.Component, d.Repetition, d.Escape, d.Subcomponent}
 	for i, c := range all {
 		if c <= ' ' || c >= 0x7f || c == '"' || alphanumeric(c) {
-			return Delimiters{}, fmt.Errorf("MSH-1 or MSH-2 names %q as a delimiter; use punctuation such as |^~\\&", c)
+			return Delimiters{}, fmt.Errorf("MSH-1 or MSH-2 names %q as a delimiter; use punctuation, as HL7 recommends", c)
 		}
 		for _, other := range all[:i] {
 			if c == other {

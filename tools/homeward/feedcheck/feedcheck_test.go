@@ -217,6 +217,18 @@ func TestAnEngineThatNamesNumbersOtherwise(t *testing.T) {
 	}
 }
 
+func TestAVisitNumberInAnotherPlaceIsPointedAt(t *testing.T) {
+	_, feed, place := inputs(t)
+	at := time.Date(2026, 9, 1, 9, 0, 0, 0, time.UTC)
+	r := Check([]Message{{Raw: adt("A03", 1, at).Set("PV1-19", "").Set("PID-18", "V1").Bytes()}, {Raw: adt("A03", 2, at).Set("PID-18", "V2").Bytes()},
+		{Raw: adt("A31", 3, at).Set("PV1-19", "").Set("PID-18", "V3").Bytes()}}, feed, place)
+	for _, f := range r.Findings {
+		if f.Kind == "visit-number-missing" && !strings.Contains(f.Text, "PID-18 holds a number in 1 of them") {
+			t.Error(f.Text)
+		}
+	}
+}
+
 // FuzzCheck: whatever lies in a folder, the check ends, its proposal is a feed, and after that feed nothing is left for the mapping.
 func FuzzCheck(f *testing.F) {
 	place, err := places.Embedded("thurrock")

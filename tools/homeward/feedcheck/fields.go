@@ -24,13 +24,16 @@ func ReadFields(f discharge.Feed) []Field {
 	fields := []Field{
 		{"MSH-3", "sending application: which feed"}, {"MSH-4", "sending facility: which feed"}, {"MSH-7", "when it was sent"},
 		{"MSH-9", "type and trigger"}, {"MSH-10", "control id"}, {"MSH-11", "P, or T and D for tests"},
-		{"EVN-2", "when it was recorded: orders everything"}, {"EVN-6", "when it took effect"},
+		{"MSH-15", "whether to answer when it is stored"}, {"MSH-16", "the same, if MSH-15 asks for none"}, {"MSH-18", "character set"},
+		{"EVN-2", "when it was recorded: orders everything"}, {"EVN-3", "expected discharge, in an A16"}, {"EVN-6", "when it took effect"},
 		{"PID-3", "NHS number and the hospital's own number"}, {"PID-5", "name"}, {"PID-7", "birth date"}, {"PID-11.5", "home postcode"},
 		{"PID-29", "time of death"}, {"PID-30", "death indicator"},
+		{"PID-32", "how sure the NHS number is"},
 		{"PD1-3", "GP practice"}, {"PD1-4", "GP practice, second place"},
 		{"PV1-2", "class: whether somebody has a bed"}, {"PV1-3.1", "ward"}, {"PV1-3.4", "site"}, {"PV1-19.1", "visit number: the key of the spell"},
 		{f.Mapping.Method.String(), "discharge method"}, {f.Mapping.Destination.String(), "discharge destination"},
-		{"PV1-44", "admitted"}, {"PV1-45", "discharged"},
+		{"PV1-44", "admitted"}, {"PV1-45", "discharged"}, {"PV2-9", "expected discharge"},
+		{"MRG-1", "patient number that is merged away"}, {"MRG-5", "visit number before"},
 	}
 	if p := f.Mapping.Pathway; p.Segment != "" {
 		fields = append(fields, Field{p.String(), "discharge-to-assess pathway"})

@@ -1,6 +1,7 @@
 package feedcheck
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -123,14 +124,23 @@ func (s *sample) ours(o opened) bool { return o.reading.NotHandled == "" }
 // checkStay looks at the visit number and the class.
 func (s *sample) checkStay() {
 	read := s.count(func(o opened) bool { return s.ours(o) && !o.reading.Fact.Kind.OfPerson() })
+	lacks := func(o opened) bool {
+		return s.ours(o) && !o.reading.Fact.Kind.OfPerson() && o.Field("PV1", 19, 1).Text() == ""
+	}
 	missing := s.values(func(o opened) string {
-		if s.ours(o) && !o.reading.Fact.Kind.OfPerson() && o.Field("PV1", 19, 1).Text() == "" {
+		if lacks(o) {
 			return o.Header.Type + "^" + o.trigger
 		}
 		return ""
 	})
+	account := s.count(func(o opened) bool { return lacks(o) && o.Field("PID", 18, 1).Text() != "" })
+	elsewhere := ""
+	if account > 0 {
+		elsewhere = fmt.Sprintf(". PID-18 holds a number in %d of them: if it is the visit's, ask for it in PV1-19", account)
+	}
 	s.find("visit-number-missing", MendSender, sum(missing), read,
-		"PV1-19 is missing in %s: %s; those without local patient number and admission time as well need a person", of(sum(missing), read), listed(missing, 8))
+		"PV1-19 is missing in %s: %s; those without local patient number and admission time as well need a person%s",
+		of(sum(missing), read), listed(missing, 8), elsewhere)
 	classes := map[string]map[string]bool{}
 	for _, o := range s.all {
 		if visit, class := o.Field("PV1", 19, 1).Text(), o.Field("PV1", 2).Text(); visit != "" && class != "" {

@@ -47,7 +47,8 @@ var meanings = map[string]string{
 	"A21": "leave of absence", "A22": "back from leave", "A23": "visit deleted", "A25": "expected discharge cancelled", "A26": "expected transfer cancelled",
 	"A27": "expected admission cancelled", "A28": "person added", "A29": "person deleted", "A31": "person updated", "A34": "patients merged",
 	"A35": "account numbers merged", "A36": "patient and account numbers merged", "A38": "pre-admission cancelled", "A40": "patients merged",
-	"A44": "account moved to another person", "A45": "visit moved to another person", "A47": "patient number changed", "A52": "leave cancelled", "A53": "return cancelled",
+	"A42": "visit goes on under another number", "A44": "account moved to another person", "A45": "visit moved to another person", "A47": "patient number changed",
+	"A50": "visit number changed", "A52": "leave cancelled", "A53": "return cancelled",
 }
 
 // Of makes the sheet of a feed.
@@ -61,7 +62,8 @@ func Of(f discharge.Feed, endpoint string) Sheet {
 	}
 	for n := range 63 {
 		trigger := fmt.Sprintf("A%02d", n)
-		r, err := discharge.FromHL7(f, sample(f, trigger))
+		merged := "MRG|7654321^^^" + f.Mapping.PatientAuthority + "^PI||||SPELL0000\r" // some are handled only where they name what was before
+		r, err := discharge.FromHL7(f, append(sample(f, trigger), merged...))
 		if err == nil && r.NotHandled == "" {
 			s.Triggers = append(s.Triggers, Row{"ADT^" + trigger, meanings[trigger]})
 		}
@@ -125,7 +127,7 @@ var markdown = text.Must(text.New("sheet").Funcs(text.FuncMap{"join": strings.Jo
 | About | {{.Feed.Scope}} |
 | Mode | {{.Feed.Mode}} |
 | Endpoint | {{.Endpoint}}, MLLP over TCP (0x0B message 0x1C 0x0D), one message at a time, the connection stays open |
-| Version | HL7 v2.2 to 2.5.1, ER7; text in UTF-8 or ISO 8859-1 (MSH-18) |
+| Version | HL7 v2.1 to 2.5.1, ER7; text in UTF-8 or ISO 8859-1 (MSH-18) |
 | Times | without an offset they are {{.Feed.Zone}}'s |
 | Mapping | version {{.Feed.Mapping.Version}} |
 
@@ -202,7 +204,7 @@ tr, pre { break-inside: avoid }
 <tr><th scope="row">About<td>{{.Feed.Scope}}
 <tr><th scope="row">Mode<td>{{.Feed.Mode}}
 <tr><th scope="row">Endpoint<td>{{.Endpoint}}, MLLP over TCP, one message at a time, the connection stays open
-<tr><th scope="row">Version<td>HL7 v2.2 to 2.5.1, ER7; text in UTF-8 or ISO 8859-1 (MSH-18)
+<tr><th scope="row">Version<td>HL7 v2.1 to 2.5.1, ER7; text in UTF-8 or ISO 8859-1 (MSH-18)
 <tr><th scope="row">Times<td>without an offset they are {{.Feed.Zone}}'s
 <tr><th scope="row">Mapping<td>version {{.Feed.Mapping.Version}}
 </table>

@@ -24,7 +24,7 @@ func TestSheetSaysWhatTheFeedIs(t *testing.T) {
 		if err := s.HTML(&html); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range append([]string{f.Key, f.Application, f.Provider, "ADT^A03", "ADT^A13", "hub.example:2575", "PV1-19",
+		for _, want := range append([]string{f.Key, f.Application, f.Provider, "ADT^A03", "ADT^A13", "ADT^A42", "ADT^A50", "PV2-9", "MRG-1", "hub.example:2575", "PV1-19",
 			f.Mapping.PatientAuthority, "usual place of residence"}, f.Facilities...) {
 			if !strings.Contains(md.String(), want) || !strings.Contains(html.String(), want) {
 				t.Errorf("%s: a sheet without %q", f.Key, want)

@@ -162,7 +162,7 @@ const begun = "begun; what came of it is not known"
 // provider that is not among theirs is not the client's to see.
 const nextPosts = `
 	SELECT task_id FROM webhook_due d WHERE client = $1 AND next_at %s AND (SELECT provider FROM fhir_task t WHERE t.task_id = d.task_id) = ANY($7)
-	ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED`
+	ORDER BY next_at, task_id LIMIT $4 FOR UPDATE SKIP LOCKED`
 
 // claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
 // anything is was put off by a clock that was ahead: it is due.

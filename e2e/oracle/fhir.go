@@ -39,7 +39,7 @@ func ByFHIR(m Told, now time.Time) (Told, bool) {
 	if err != nil {
 		panic(err) // objects of texts can always be written
 	}
-	m.Feed, m.FHIR, m.HL7, m.Fields, m.Ward, m.Class = fhirFeed, body, nil, nil, "", ""
+	m.Feed, m.FHIR, m.HL7, m.Fields, m.Ward = fhirFeed, body, nil, nil, ""
 	return m, true
 }
 

@@ -55,6 +55,7 @@ type Subject struct {
 // Encounter tells of the stay: in-progress, onleave, finished or cancelled.
 func (p *Record) Encounter(status string, of Subject, now time.Time) Write {
 	says := p.sayOf(of)
+	says.Class = "I"
 	if status == "finished" {
 		says.Left = now.Add(-time.Duration(p.IntN(3*24*60)) * time.Minute).UTC().Truncate(time.Minute)
 		says.Method, says.Destination = "1", "19"

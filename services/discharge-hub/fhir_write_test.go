@@ -122,6 +122,21 @@ func TestOneStayThroughThreeDoorsIsOneSpell(t *testing.T) {
 	}
 }
 
+// TestSomebodyOfAEWhoIsThenAdmittedByFHIRHasABed has an A04 and no HL7 message behind it.
+func TestSomebodyOfAEWhoIsThenAdmittedByFHIRHasABed(t *testing.T) {
+	h, e := startFHIR(t)
+	h.send(t, adt("A04", "M1", "V1", day(1, 9)).Set("PV1-2", "E").Bytes())
+	h.interpreted(t)
+	if s := h.spell(t, spellID("V1")); s.GetStatus() != dischargev1.SpellStatus_SPELL_STATUS_NOT_ADMITTED {
+		t.Fatalf("%v", s)
+	}
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	h.interpreted(t)
+	if s := h.spell(t, spellID("V1")); s.GetDischarge() == nil || len(s.GetFlags()) != 0 {
+		t.Errorf("%v", s)
+	}
+}
+
 func TestConditionsOnWrites(t *testing.T) {
 	h, e := startFHIR(t)
 	stay, id := aStay("in-progress", "V1"), spellID("V1")

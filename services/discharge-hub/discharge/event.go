@@ -18,6 +18,7 @@ type Event struct {
 	PriorNumber   string // of a merge, or of its revocation: the number that is merged into PatientNumber
 	AdmittedAt    time.Time
 	Site, Ward    string
+	Class         string // as PV1-2
 
 	NHSNumber, FamilyName, GivenName string
 	BirthDate, Postcode, Practice    string
@@ -79,6 +80,7 @@ func FromEvent(feed Feed, e Event) Reading {
 	if e.RecordedAt.IsZero() {
 		f.Recorded = time.Time{}
 	}
+	f.tellClass(text(e.Class))
 	f.tellWard(text(e.Ward))
 	if odsCode(e.Site) {
 		f.Site = Tell(e.Site)

@@ -76,7 +76,7 @@ func TestEncounterWithItsPatientIsReadAsItIsMeant(t *testing.T) {
 	got, issues := Read(feed(t), Request{ID: "r1", Received: received, Resource: json.RawMessage(encounter)})
 	want := discharge.Event{
 		MessageID: "r1", Kind: discharge.KindDischarge, RecordedAt: received, VisitNumber: "SPELL0001", PatientNumber: "1234567",
-		AdmittedAt: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC), Site: "RAJ12", NHSNumber: "9990000026", NHSNumberStatus: "01",
+		AdmittedAt: time.Date(2026, 8, 25, 8, 15, 0, 0, time.UTC), Site: "RAJ12", Class: "I", NHSNumber: "9990000026", NHSNumberStatus: "01",
 		FamilyName: "TESTER", GivenName: "Ada", BirthDate: "1941-03-12", Postcode: "rm17 5aa", Practice: "F81155",
 		DeathIndicator: discharge.Tell(false), DischargedAt: time.Date(2026, 9, 2, 13, 25, 0, 0, time.UTC), Method: "1", Destination: "19",
 		Pathway: "2", MeetsCriteria: discharge.Tell(false), ReadyAt: time.Date(2026, 9, 1, 7, 0, 0, 0, time.UTC),
@@ -94,7 +94,9 @@ func TestWhatRequestsSay(t *testing.T) {
 		kind                   discharge.Kind
 		check                  func(e discharge.Event) bool
 	}{
-		{"in hospital", stay("in-progress"), "", discharge.KindUpdate, nil},
+		{"in hospital", stay("in-progress"), "", discharge.KindUpdate, func(e discharge.Event) bool { return e.Class == "I" }},
+		{"in A&E", strings.Replace(stay("in-progress"), "IMP", "EMER", 1), "", discharge.KindUpdate, func(e discharge.Event) bool { return e.Class == "E" }},
+		{"of a class of the hospital's own", strings.Replace(stay("in-progress"), "IMP", "WARD", 1), "", discharge.KindUpdate, func(e discharge.Event) bool { return e.Class == "" }},
 		{"the expected date", stay("in-progress", `"extension":[`+planned+`]`), "", discharge.KindUpdate, func(e discharge.Event) bool { return e.ExpectedDischarge.Equal(expected) }},
 		{"no date expected any more", stay("in-progress"), stay("in-progress", `"extension":[`+planned+`]`), discharge.KindUpdate, func(e discharge.Event) bool { return e.ExpectationCleared }},
 		{"the discharge is cancelled", stay("in-progress"), stay("finished", leftAt), discharge.KindCancelDischarge, nil},

@@ -97,13 +97,20 @@ func nobodysHome(address element) bool {
 	return false
 }
 
+// classes are HL7's ActEncounterCode (FHIR R4, Encounter.class) in the words of HL7 table 0004, which is PV1-2. Whoever is observed may have no bed.
+var classes = map[string]string{
+	"IMP": "I", "ACUTE": "I", "NONAC": "I", "EMER": "E", "AMB": "O", "SS": "O", "OBSENC": "O", "VR": "O", "HH": "O", "FLD": "O", "PRENC": "P",
+}
+
 // encounter reads the stay, but not what its status says.
 func (r *reader) encounter(enc element) {
 	enc.understood()
 	enc.get("status").need("it says whether the person is in hospital or has left")
-	if !enc.get("class").present() {
-		enc.get("class").wrong(Required, "is missing; FHIR requires it, for instance IMP of http://terminology.hl7.org/CodeSystem/v3-ActCode")
+	class := enc.get("class")
+	if !class.present() {
+		class.wrong(Required, "is missing; FHIR requires it, for instance IMP of http://terminology.hl7.org/CodeSystem/v3-ActCode")
 	}
+	r.event.Class = classes[class.get("code").text()]
 	r.visit(enc)
 	r.needVisit(enc.get("identifier"))
 	e := &r.event

@@ -105,7 +105,7 @@ type person struct {
 func (s *story) person(name string) *person {
 	key := fmt.Sprintf("MX%06d%s", s.n, name)
 	return &person{key: key, says: oracle.Says{
-		Person: key, Visit: "V" + key, Patient: "P" + key, Born: "1938-04-05", Practice: "F81155", Postcode: "RM17 5ZZ",
+		Class: "I", Person: key, Visit: "V" + key, Patient: "P" + key, Born: "1938-04-05", Practice: "F81155", Postcode: "RM17 5ZZ",
 		Admitted: s.began.AddDate(0, 0, -40).Truncate(time.Second),
 	}}
 }
@@ -132,7 +132,7 @@ func (p *person) message(kind string, recorded time.Time, change func(*oracle.Sa
 		"MSH-3": "MSEPAS", "MSH-4": "RAJ", "MSH-7": stamp(recorded), "MSH-9": "ADT^" + kind, "MSH-10": m.ControlID, "MSH-11": "P", "MSH-12": "2.4",
 		"EVN-1": kind, "EVN-2": stamp(recorded), "PID-3": m.Patient + "^^^RAJ^PI", "PID-5": "MATRIXBYE^MARCELLINE",
 		"PID-7": strings.ReplaceAll(m.Born, "-", ""), "PID-11": "71 OSPREYNEST ROAD^^^ESSEX^" + m.Postcode + "^GBR^H", "PD1-3": "^^" + m.Practice,
-		"PID-29": stamp(m.DiedAt), "PID-30": m.Dead, "PV1-2": "I", "PV1-19": m.Visit, "PV1-36": m.Method, "PV1-37": m.Destination,
+		"PID-29": stamp(m.DiedAt), "PID-30": m.Dead, "PV1-2": m.Class, "PV1-19": m.Visit, "PV1-36": m.Method, "PV1-37": m.Destination,
 		"PV1-44": stamp(m.Admitted), "PV1-45": stamp(m.Left),
 	}
 	m.HL7 = m.Fields.Encode()

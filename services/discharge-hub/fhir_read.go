@@ -132,9 +132,10 @@ func (q resourceQuery) sql() (string, []any) {
 
 // find reads what a client looks for. That it reads each of them is audited in the same transaction.
 func (d *fhirDoor) find(c *call, q resourceQuery) (found []match, err error) {
+	ctx := c.ctx
 	text, args := q.sql()
-	err = d.store.db.InTx(c.ctx, "read-fhir", func(tx pgx.Tx) error {
-		rows, err := tx.Query(c.ctx, text, args...)
+	err = d.store.db.InTx(ctx, "read-fhir", func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, text, args...)
 		if err != nil {
 			return fmt.Errorf("read resources: %w", err)
 		}
@@ -151,9 +152,9 @@ func (d *fhirDoor) find(c *call, q resourceQuery) (found []match, err error) {
 		read := make([]audit.Entry, min(len(found), q.count))
 		for i := range read {
 			read[i] = audit.Entry{At: d.now(), Actor: "client:" + c.client, Action: "fhir.read", Record: found[i].id, Detail: q.typ,
-				Trace: trace.SpanContextFromContext(c.ctx)}
+				Trace: trace.SpanContextFromContext(ctx)}
 		}
-		return audit.Append(c.ctx, tx, read...)
+		return audit.Append(ctx, tx, read...)
 	})
 	return found, err
 }

@@ -142,10 +142,13 @@ type Line interface {
 
 // line makes the line to a feed's receiver.
 func (c Config) line(log *slog.Logger) func(discharge.Feed) (Line, error) {
-	ours := c.identity(log)
+	ours, missing := c.identity(log)
 	return func(f discharge.Feed) (Line, error) {
 		if !f.Answers.TLS {
 			return mllp.NewLine(f.Answers.Addr, "", nil)
+		}
+		if missing != nil {
+			return nil, missing
 		}
 		return mllp.NewLine(f.Answers.Addr, f.Answers.ServerName, ours)
 	}

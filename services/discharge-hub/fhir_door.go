@@ -25,6 +25,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
+	"github.com/homeward-care/homeward/services/discharge-hub/identity"
 	"github.com/homeward-care/homeward/services/kit/authn"
 	"github.com/homeward-care/homeward/services/kit/run"
 )
@@ -321,11 +322,11 @@ func listenFHIR(addr, certFile, keyFile string, handler http.Handler, log *slog.
 		return nil, fmt.Errorf("FHIR_ADDR: %w", err)
 	}
 	if certFile != "" {
-		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
+		as := &identity.Identity{CertFile: certFile, KeyFile: keyFile, Log: log}
+		if err := as.Check(); err != nil {
 			return nil, errors.Join(fmt.Errorf("FHIR_TLS_CERT_FILE and FHIR_TLS_KEY_FILE: %w", err), lis.Close())
 		}
-		lis = tls.NewListener(lis, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		lis = tls.NewListener(lis, as.Server())
 	}
 	return &fhirListener{lis, &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTimeout, WriteTimeout: readTimeout, IdleTimeout: idleTimeout,

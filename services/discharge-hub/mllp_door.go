@@ -17,6 +17,7 @@ import (
 
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/identity"
 	"github.com/homeward-care/homeward/services/discharge-hub/mllp"
 )
 
@@ -32,7 +33,11 @@ func (h *Hub) openMLLP(cfg Config) (*mllp.Listener, error) {
 		}
 	}
 	if cfg.MLLPTLSAddr != "" {
-		if err := l.Open(cfg.MLLPTLSAddr, cfg.identity(h.door.log)); err != nil {
+		ours, err := cfg.identity(h.door.log)
+		if err == nil {
+			err = l.Open(cfg.MLLPTLSAddr, ours)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("MLLP_TLS_ADDR: %w", err)
 		}
 	}
@@ -60,8 +65,11 @@ func (c Config) mllpLimits() mllp.Limits {
 }
 
 // identity is the hub's towards hospitals, at the door and where the ward's answers go.
-func (c Config) identity(log *slog.Logger) *mllp.Identity {
-	return &mllp.Identity{CertFile: c.MLLPTLSCertFile, KeyFile: c.MLLPTLSKeyFile, CAFile: c.MLLPClientCAFile, Log: log}
+func (c Config) identity(log *slog.Logger) (*identity.Identity, error) {
+	if c.MLLPTLSCertFile == "" || c.MLLPTLSKeyFile == "" || c.MLLPClientCAFile == "" {
+		return nil, errors.New("TLS with hospitals needs MLLP_TLS_CERT_FILE, MLLP_TLS_KEY_FILE and MLLP_CLIENT_CA_FILE")
+	}
+	return &identity.Identity{CertFile: c.MLLPTLSCertFile, KeyFile: c.MLLPTLSKeyFile, CAFile: c.MLLPClientCAFile, Log: log}, nil
 }
 
 // mllpDoor answers HL7 v2 messages over MLLP. It looks at MSH only: what is wrong with the content is found by the interpreter, after

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,5 +236,30 @@ func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
 	files.write(t, after.issue(t, "localhost", later), after)
 	if works(before) || !works(after) {
 		t.Error("the new certificates are not used")
+	}
+}
+
+func TestTheFHIRDoorsCertificateIsRenewedWithoutARestart(t *testing.T) {
+	before, after, files := newAuthority(t), newAuthority(t), newIdentityFiles(t)
+	later := time.Now().Add(inAnHour)
+	files.write(t, before.issue(t, "localhost", later), before)
+	open, _ := withFHIR(t, map[string]string{"mse-epr": `"feeds":["mse-fhir"]`})
+	h := startHub(t, open, func(c *Config) { c.FHIRCertFile, c.FHIRKeyFile = files.cert, files.key })
+	works := func(ca authority) bool {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool(), ServerName: "localhost", MinVersion: tls.VersionTLS12}}}
+		defer client.CloseIdleConnections()
+		resp, err := client.Get("https://" + h.cfg.FHIRAddr + "/fhir/metadata")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}
+	if !works(before) || works(after) {
+		t.Fatal("the first certificate does not work, or another does")
+	}
+	files.write(t, after.issue(t, "localhost", later), after)
+	if works(before) || !works(after) {
+		t.Error("the new certificate is not used")
 	}
 }

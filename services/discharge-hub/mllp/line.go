@@ -6,13 +6,15 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/identity"
 )
 
 // Line brings messages to a hospital's receiver, one at a time.
 type Line struct {
 	addr, serverName string
-	identity         *Identity // nil without TLS
-	conn             net.Conn  // nil while there is none
+	as               *identity.Identity // nil without TLS
+	conn             net.Conn           // nil while there is none
 	in               *Reader
 }
 
@@ -20,16 +22,16 @@ const maxAck = 64 << 10
 
 // NewLine returns the line to a receiver; nothing is dialled yet. With an identity it is TLS, in which the receiver must be serverName: the
 // host of addr, if that is empty. An identity that cannot be read is an error.
-func NewLine(addr, serverName string, identity *Identity) (*Line, error) {
-	if identity != nil {
-		if _, _, err := identity.read(); err != nil {
+func NewLine(addr, serverName string, as *identity.Identity) (*Line, error) {
+	if as != nil {
+		if err := as.Check(); err != nil {
 			return nil, err
 		}
 		if serverName == "" {
 			serverName, _, _ = net.SplitHostPort(addr)
 		}
 	}
-	return &Line{addr: addr, serverName: serverName, identity: identity}, nil
+	return &Line{addr: addr, serverName: serverName, as: as}, nil
 }
 
 // Exchange sends a message and returns what the receiver answers, until ctx ends. After an error HangUp must follow: an answer that comes
@@ -61,8 +63,8 @@ func (l *Line) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.identity != nil {
-		config, err := l.identity.client(l.serverName)
+	if l.as != nil {
+		config, err := l.as.Client(l.serverName)
 		if err != nil {
 			_ = conn.Close()
 			return err

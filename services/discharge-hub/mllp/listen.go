@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
+	"github.com/homeward-care/homeward/services/discharge-hub/identity"
 	"github.com/homeward-care/homeward/services/kit/failpoint"
 )
 
@@ -67,13 +68,13 @@ type port struct {
 }
 
 // Open opens a port: in the clear, or with TLS where there is an identity.
-func (l *Listener) Open(addr string, identity *Identity) error {
+func (l *Listener) Open(addr string, as *identity.Identity) error {
 	p := port{}
-	if identity != nil {
-		if _, _, err := identity.read(); err != nil {
+	if as != nil {
+		if err := as.Check(); err != nil {
 			return err
 		}
-		p.tls = identity.server()
+		p.tls = as.Server()
 	}
 	var err error
 	if p.Listener, err = net.Listen("tcp", addr); err != nil {
@@ -139,7 +140,7 @@ func (l *Listener) attend(ctx context.Context, conn net.Conn, config *tls.Config
 		l.Log.WarnContext(ctx, "MLLP connection refused: TLS could not be agreed", "remote", from.Addr, "error", err)
 		return
 	}
-	from.Certificate = namesIn(secure.ConnectionState().PeerCertificates[0])
+	from.Certificate = identity.Names(secure.ConnectionState().PeerCertificates[0])
 	l.converse(ctx, secure, from)
 }
 

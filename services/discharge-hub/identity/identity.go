@@ -1,9 +1,9 @@
-package mllp
+// Package identity reads the hub's certificates, and reads them again when their files change: one is renewed without a restart.
+package identity
 
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Identity is the hub's certificate towards hospitals, and the authorities whose certificates it believes: of senders, and of receivers.
-// The files, in PEM, are read again when they change, so that a certificate is renewed without a restart.
+// Identity is a certificate of the hub, and the authorities whose certificates it believes: of clients at a server, and of servers. All files
+// are in PEM. Without a CAFile a server asks for no client certificate.
 type Identity struct {
 	CertFile, KeyFile, CAFile string
 	Log                       *slog.Logger
@@ -57,42 +57,48 @@ func (i *Identity) read() (*tls.Certificate, *x509.CertPool, error) {
 }
 
 func (i *Identity) load() (*tls.Certificate, *x509.CertPool, error) {
-	if i.CertFile == "" || i.KeyFile == "" || i.CAFile == "" {
-		return nil, nil, errors.New("TLS with hospitals needs MLLP_TLS_CERT_FILE, MLLP_TLS_KEY_FILE and MLLP_CLIENT_CA_FILE")
-	}
 	cert, err := tls.LoadX509KeyPair(i.CertFile, i.KeyFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("MLLP_TLS_CERT_FILE and MLLP_TLS_KEY_FILE: %w", err)
+		return nil, nil, fmt.Errorf("certificate and key: %w", err)
+	}
+	if i.CAFile == "" {
+		return &cert, nil, nil
 	}
 	authorities, err := os.ReadFile(i.CAFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("MLLP_CLIENT_CA_FILE: %w", err)
+		return nil, nil, fmt.Errorf("authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authorities) {
-		return nil, nil, fmt.Errorf("MLLP_CLIENT_CA_FILE: %s holds no certificate in PEM", i.CAFile)
+		return nil, nil, fmt.Errorf("authorities: %s holds no certificate in PEM", i.CAFile)
 	}
 	return &cert, pool, nil
 }
 
-// server is the door's side: who connects must show a certificate of one of the authorities.
-func (i *Identity) server() *tls.Config {
+// Check reads the files and tells what is wrong with them.
+func (i *Identity) Check() error {
+	_, _, err := i.read()
+	return err
+}
+
+// Server is the side that is connected to: who connects must show a certificate of one of the authorities, if there are any.
+func (i *Identity) Server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		cert, pool, err := i.read()
 		if err != nil {
 			return nil, err
 		}
-		return &tls.Config{
-			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert},
-			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+		config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}}
+		if pool != nil {
 			// A resumed session would be let in by a certificate that was checked at another time.
-			SessionTicketsDisabled: true,
-		}, nil
+			config.ClientAuth, config.ClientCAs, config.SessionTicketsDisabled = tls.RequireAndVerifyClientCert, pool, true
+		}
+		return config, nil
 	}}
 }
 
-// client is the side of a connection that the hub makes to a server of that name.
-func (i *Identity) client(serverName string) (*tls.Config, error) {
+// Client is the side of a connection that the hub makes to a server of that name.
+func (i *Identity) Client(serverName string) (*tls.Config, error) {
 	cert, pool, err := i.read()
 	if err != nil {
 		return nil, err
@@ -100,9 +106,9 @@ func (i *Identity) client(serverName string) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}, RootCAs: pool, ServerName: serverName}, nil
 }
 
-// namesIn returns the names that a feed may know a certificate by: DNS names, and the common name, which many hospitals' certificates have
+// Names returns the names that a feed may know a certificate by: DNS names, and the common name, which many hospitals' certificates have
 // alone. The list is not nil.
-func namesIn(cert *x509.Certificate) []string {
+func Names(cert *x509.Certificate) []string {
 	names := append([]string{}, cert.DNSNames...)
 	if cn := cert.Subject.CommonName; cn != "" && !slices.Contains(names, cn) {
 		names = append(names, cn)

@@ -71,17 +71,7 @@ func CheckNotices(want Expected, got Seen, delivered Delivered, now time.Time) [
 			standing[n.Kind] = append(standing[n.Kind], n)
 		}
 	}
-	must := Notices(want, delivered.To, now)
-	if want.Outcome == "in-another-hospital" && len(must) > 1 {
-		must = must[len(must)-1:] // of several that were missed, the last
-	}
-	for _, n := range must {
-		// One review or other covers the seven days, though the day of discharge may have been corrected since.
-		covers := func(s SeenNotice) bool { return s.Kind != "review-other-hospital" || !s.DueAt.Before(n.DueAt) }
-		if !slices.ContainsFunc(standing[n.Kind], covers) {
-			d.say("%s was due at %s and did not fire", n.Kind, shown(n.DueAt))
-		}
-	}
+	d.words = append(d.words, Overlooked(want, got.Notices, delivered.To, now)...)
 	if want.Reason == "died" {
 		return d.words // what had fired before stays as it was
 	}
@@ -95,6 +85,24 @@ func CheckNotices(want Expected, got Seen, delivered Delivered, now time.Time) [
 		}
 	}
 	slices.Sort(d.words)
+	return d.words
+}
+
+// Overlooked says which notices of a task that nobody has touched have not fired, though they were due by now. Delivered is as in [Notices].
+func Overlooked(want Expected, fired []SeenNotice, delivered, now time.Time) []string {
+	d := &differences{spell: want.SpellID}
+	must := Notices(want, delivered, now)
+	if want.Outcome == "in-another-hospital" && len(must) > 1 {
+		must = must[len(must)-1:] // of several that were missed, the last
+	}
+	for _, n := range must {
+		if !slices.ContainsFunc(fired, func(s SeenNotice) bool {
+			// One review or other covers the seven days, though the day of discharge may have been corrected since.
+			return s.Kind == n.Kind && !s.Withdrawn && (s.Kind != "review-other-hospital" || !s.DueAt.Before(n.DueAt))
+		}) {
+			d.say("%s was due at %s and had not fired by %s", n.Kind, shown(n.DueAt), shown(now))
+		}
+	}
 	return d.words
 }
 

@@ -56,13 +56,16 @@ func (s *staff) assess(ctx context.Context, subject, spell string) {
 	w := s.w
 	const service, noun = "light-touch-assessment", "assessment"
 	client := assessmentv1.NewLightTouchAssessmentServiceClient(wire{w, service})
-	if _, err := client.RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: spell}); err != nil {
+	s.think(ctx, service, spell)
+	if !s.requestAssessment(ctx, spell) {
 		return
 	}
-	s.did(service, noun, "request", spell)
-	switch w.rng.IntN(6) {
-	case 0, 1:
+	decision := w.rng.IntN(6)
+	if decision < 2 {
 		return
+	}
+	s.think(ctx, service, spell)
+	switch decision {
 	case 2:
 		if _, err := client.DeclineAssessment(ctx, &assessmentv1.DeclineAssessmentRequest{SpellId: spell}); err == nil {
 			s.did(service, noun, "decline", spell)
@@ -82,10 +85,28 @@ func (s *staff) assess(ctx context.Context, subject, spell string) {
 	}
 }
 
+func (s *staff) requestAssessment(ctx context.Context, spell string) bool {
+	const service = "light-touch-assessment"
+	_, err := assessmentv1.NewLightTouchAssessmentServiceClient(wire{s.w, service}).RequestAssessment(ctx, &assessmentv1.RequestAssessmentRequest{SpellId: spell})
+	if err == nil {
+		s.did(service, "assessment", "request", spell)
+	}
+	return err == nil
+}
+
 const (
 	area     = "CLS-GRAYS"
 	capacity = "reablement-capacity"
 )
+
+func (s *staff) requestReablement(ctx context.Context, spell string) bool {
+	_, err := reablementv1.NewReablementCapacityServiceClient(wire{s.w, capacity}).RequestReablement(ctx,
+		&reablementv1.RequestReablementRequest{SpellId: spell, Area: area, VisitsPerDay: 1, WantedFrom: s.w.now().Format(time.DateOnly)})
+	if err == nil {
+		s.did(capacity, "need", "request", spell)
+	}
+	return err == nil
+}
 
 // reable gets reablement for somebody, as far as it goes: a provider offers, the hub asks for it, one of them holds a slot, and the provider
 // accepts and starts, or the hub gives the slot back.
@@ -107,10 +128,10 @@ func (s *staff) reable(ctx context.Context, f *flow, subject, spell string) {
 		s.did(capacity, "capacity", "publish", id)
 		s.capacities = append(s.capacities, id)
 	}
-	if _, err := client.RequestReablement(ctx, &reablementv1.RequestReablementRequest{SpellId: spell, Area: area, VisitsPerDay: 1, WantedFrom: today}); err != nil {
+	s.think(ctx, capacity, spell)
+	if !s.requestReablement(ctx, spell) {
 		return
 	}
-	s.did(capacity, "need", "request", spell)
 	id := s.capacities[w.rng.IntN(len(s.capacities))]
 	if found, err := client.FindCapacity(ctx, &reablementv1.FindCapacityRequest{Area: area, From: today, VisitsPerDay: 1}); err == nil {
 		for _, c := range found.GetCapacities() {
@@ -130,6 +151,7 @@ func (s *staff) reable(ctx context.Context, f *flow, subject, spell string) {
 	if w.rng.IntN(4) == 0 {
 		return
 	}
+	s.think(ctx, capacity, spell)
 	if _, err := client.AcceptHold(provider, &reablementv1.AcceptHoldRequest{SpellId: spell, StartsOn: today}); err == nil {
 		s.did(capacity, "need", "accept", spell)
 	}

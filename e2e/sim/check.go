@@ -53,19 +53,6 @@ var edges = []struct{ from, to, event string }{
 	{"reablement-capacity", "community-pickup", "homeward.reablement.need.v1"},
 }
 
-// nextDeadline is the earliest one of any task.
-func (w *world) nextDeadline() (at time.Time, ok bool) {
-	var next *time.Time
-	if err := w.db.admin.QueryRow(w.ctx, `SELECT min(next_deadline) FROM community_pickup.task`).Scan(&next); err != nil {
-		w.fail("next deadline: %v", err)
-		return at, false
-	}
-	if next == nil {
-		return at, false
-	}
-	return *next, true
-}
-
 // check compares every outcome with the oracle, and looks for what must not be there.
 func (w *world) check() {
 	w.correctTold()

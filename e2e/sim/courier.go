@@ -122,7 +122,7 @@ func (c *courier) forgetAcks(now time.Time) {
 const ackWait = 30 * time.Second
 
 // fetch brings what is there for a durable consumer, at most limit.
-func (c *courier) fetch(p *process, name, subjects string, limit int) []bus.Delivery {
+func (c *courier) fetch(f *flow, p *process, name, subjects string, limit int) []bus.Delivery {
 	s := c.stream(name)
 	k := s.consumers[p.node.service+" "+subjects]
 	if k == nil {
@@ -158,6 +158,7 @@ func (c *courier) fetch(p *process, name, subjects string, limit int) []bus.Deli
 		}
 		k.unacked[i] = now.Add(ackWait)
 		e, err := bus.Decode(m.Header, slices.Clone(m.Data))
+		c.faults.world.meet(f, news{p.node.service, e.Key.String()}, e)
 		acked := false
 		brought = append(brought, bus.Delivery{
 			Event: e, Malformed: err, Subject: m.Subject,

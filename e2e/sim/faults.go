@@ -217,22 +217,3 @@ func (w *world) disturb() {
 	w.faults.happened(kind)
 	w.tell("fault: %s %s", kind, detail)
 }
-
-// sweepAhead lets a sweeper that has looked before look again while its clock is ahead: it must not believe it.
-func (w *world) sweepAhead() {
-	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	if n.service != "community-pickup" || n.proc == nil {
-		return
-	}
-	n.skew = 50 * 24 * time.Hour
-	w.faults.happened(clockAhead)
-	w.tell("fault: %s %s by %s", clockAhead, n.name, n.skew)
-	for _, k := range n.proc.workers {
-		if k.loop.Name == "sweep deadlines" && !k.busy {
-			k.begin()
-		}
-	}
-	w.finish()
-	n.skew = 0
-	w.checkClocks()
-}

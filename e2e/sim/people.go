@@ -7,6 +7,7 @@ import (
 	"github.com/homeward-care/homeward/e2e/oracle"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/kit/authn"
+	"github.com/homeward-care/homeward/services/kit/event"
 )
 
 // sender is a hospital with one message on the way at a time: it sends until it is told that the message is stored.
@@ -14,6 +15,7 @@ type sender struct {
 	w     *world
 	name  string
 	queue []oracle.Told
+	later []oracle.Told // to be sent once the rest has arrived
 	busy  bool
 	wait  int // not before that step
 }
@@ -72,6 +74,9 @@ func (h *sender) ended(m oracle.Told, accepted bool) {
 	}
 	w.tell("%s: %s %s is accepted", h.name, m.Kind, m.ControlID)
 	h.queue = h.queue[1:]
+	for _, spell := range m.SpellIDs() {
+		w.meet(nil, news{"discharge-hub", spell}, event.Event{})
+	}
 	w.told = append(w.told, m)
 	w.acceptedAt = append(w.acceptedAt, w.now())
 }

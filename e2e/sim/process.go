@@ -95,8 +95,8 @@ func (n *node) start() error {
 		Dial:      func(addr string) (grpc.ClientConnInterface, error) { return wire{w, addr}, nil },
 		Publisher: p.publisher,
 		Subscribe: func(stream, subjects string) func(context.Context, int) ([]bus.Delivery, error) {
-			return func(_ context.Context, limit int) ([]bus.Delivery, error) {
-				return w.courier.fetch(p, stream, subjects, limit), nil
+			return func(ctx context.Context, limit int) ([]bus.Delivery, error) {
+				return w.courier.fetch(frameOf(ctx).flow, p, stream, subjects, limit), nil
 			}
 		},
 		Now: n.now, Elapsed: func() time.Duration { return w.elapsed }, Saved: run.NewWake(),

@@ -57,6 +57,7 @@ func (s *staff) lookInto(ctx context.Context, subject string, stay oracle.Stay) 
 			return
 		}
 		m := stay.Messages[w.rng.IntN(len(stay.Messages))]
+		s.think(ctx, "discharge-hub", stay.SpellID)
 		_, _ = client.ReplayMessage(ctx, &dischargev1.ReplayMessageRequest{Key: &dischargev1.ReplayMessageRequest_ControlId{ControlId: m.ControlID}, DryRun: w.rng.IntN(2) == 0})
 		return
 	}

@@ -86,6 +86,8 @@ func (w *world) anyBlocked() bool {
 func (r *restored) bring() {
 	w := r.w
 	r.done = true
+	w.wards.look() // at what they were told before it is taken back
+	w.engine.look()
 	w.faults.happened(restoredFaults[r.service])
 	w.tell("fault: %s", restoredFaults[r.service])
 	skewed := false

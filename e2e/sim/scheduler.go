@@ -30,6 +30,8 @@ type flow struct {
 	blockers  []int32
 	cancelled bool
 	until     int // stalled: it is not chosen before that step
+	// awaits is what somebody who thinks goes on at (news).
+	awaits news
 }
 
 // arrival is what a flow tells the scheduler when it stops.
@@ -64,6 +66,7 @@ const (
 	publishing
 	calling
 	answering
+	thinking
 )
 
 // verdict is what happens to a flow at its point.

@@ -145,6 +145,9 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	if len(w.violations) == 0 { // what was delivered can be worked on
 		w.tell("people go on")
 		w.staff.left = 20 + w.rng.IntN(20)
+		for _, h := range w.hospitals {
+			h.queue, h.later = append(h.queue, h.later...), nil
+		}
 		w.live()
 		w.heal()
 		w.settle()
@@ -153,12 +156,12 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.tell("all quiet")
 	w.repeatFHIR()
 	w.staff.settled = w.now()
+	w.staff.judge()
 	if len(w.violations) == 0 {
 		w.weeks()
 	}
 	w.tell("the weeks are over")
 	w.toldOut()
-	w.staff.judge()
 	w.check()
 	for _, n := range w.nodes {
 		if n.proc != nil {
@@ -236,7 +239,8 @@ func (w *world) populate(s *Simulator) error {
 	return nil
 }
 
-// share gives the messages to senders: in the order in which they were recorded, or shuffled; some are sent twice.
+// share gives the messages to senders: in the order in which they were recorded, or shuffled; some are sent twice. The last third is kept for when
+// people work on what came before.
 func (w *world) share() {
 	var all []oracle.Told
 	for _, stay := range w.stays {
@@ -251,9 +255,13 @@ func (w *world) share() {
 	for i := range 2 { // as many as the hub stores at a time: nobody waits for somebody whom the scheduler does not see
 		w.hospitals = append(w.hospitals, &sender{w: w, name: fmt.Sprintf("sender %d", i+1)})
 	}
-	for _, m := range all {
+	for i, m := range all {
 		h := w.hospitals[w.rng.IntN(len(w.hospitals))]
-		h.queue = append(h.queue, m)
+		if i < len(all)*2/3 {
+			h.queue = append(h.queue, m)
+		} else {
+			h.later = append(h.later, m)
+		}
 	}
 }
 

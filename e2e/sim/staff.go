@@ -30,6 +30,7 @@ type staff struct {
 	about      map[string]int // how many are busy with a spell
 	capacities []string
 	careActs   []careAct
+	errands    []news // of what somebody is about to do something, at that service
 	queueWork
 }
 
@@ -40,34 +41,14 @@ type command struct {
 	unknown bool
 }
 
-func (s *staff) ready() bool { return s.left > 0 && s.busy < 3 }
-func (s *staff) done() bool  { return s.left == 0 && s.busy == 0 }
-
-// busyStays have as much of people's attention as all stays together, so that one does after another what a task needs.
-const busyStays = 3
+func (s *staff) ready() bool { return s.left > 0 && s.busy < 4 }
+func (s *staff) done() bool  { return s.left == 0 && s.busy == 0 && len(s.errands) == 0 }
 
 // act lets somebody do one thing about a spell.
 func (s *staff) act() {
-	w := s.w
 	s.left--
-	s.given++
-	stay := w.stays[w.rng.IntN([]int{busyStays, len(w.stays)}[w.rng.IntN(2)])]
-	n := s.given
-	subject := fmt.Sprintf("worker-%d", n)
-	w.restore.spoils(stay.SpellID)
-	ctx := authn.With(w.ctx, authn.Principal{Subject: subject, Roles: []authn.Role{authn.HubStaff}})
-	kind := w.rng.IntN(10)
-	s.busy++
-	name := fmt.Sprintf("staff %d", n)
-	s.about[stay.SpellID]++
-	ended := func() {
-		s.busy--
-		if s.about[stay.SpellID]--; s.about[stay.SpellID] == 0 {
-			delete(s.about, stay.SpellID)
-		}
-	}
-	w.sched.spawn(name, ended, func(f *flow) {
-		ctx := withFrame(ctx, f, nil)
+	stay, kind := s.choose(), s.w.rng.IntN(10)
+	s.turnTo(stay.SpellID, func(ctx context.Context, f *flow, subject string) {
 		switch {
 		case kind < 2:
 			s.assess(ctx, subject, stay.SpellID)
@@ -81,23 +62,52 @@ func (s *staff) act() {
 	})
 }
 
-// work reads a task and does something about it.
+// turnTo begins what somebody does about a spell.
+func (s *staff) turnTo(spell string, do func(ctx context.Context, f *flow, subject string)) {
+	w := s.w
+	s.given++
+	subject := fmt.Sprintf("worker-%d", s.given)
+	w.restore.spoils(spell)
+	s.busy++
+	s.about[spell]++
+	ended := func() {
+		s.busy--
+		if s.about[spell]--; s.about[spell] == 0 {
+			delete(s.about, spell)
+		}
+	}
+	ctx := authn.With(w.ctx, authn.Principal{Subject: subject, Roles: []authn.Role{authn.HubStaff}})
+	w.sched.spawn(fmt.Sprintf("staff %d", s.given), ended, func(f *flow) { do(withFrame(ctx, f, nil), f, subject) })
+}
+
+// work does one thing after another about a task.
 func (s *staff) work(ctx context.Context, subject, spell string) {
+	for n := range 1 + s.w.rng.IntN(3) {
+		own := fmt.Sprintf("%s-%d", subject, n+1)
+		if !s.command(authn.With(ctx, authn.Principal{Subject: own, Roles: []authn.Role{authn.HubStaff}}), own, spell) {
+			return
+		}
+	}
+}
+
+// command reads a task and does something about it, if there is anything to do and the task is still so.
+func (s *staff) command(ctx context.Context, subject, spell string) bool {
 	w := s.w
 	client := pickupv1.NewCommunityPickupServiceClient(wire{w, "community-pickup"})
 	hub := dischargev1.NewDischargeHubServiceClient(wire{w, "discharge-hub"})
 	handover, err := hub.GetHandover(ctx, &dischargev1.GetHandoverRequest{Key: &dischargev1.GetHandoverRequest_SpellId{SpellId: spell}})
 	if err != nil {
-		return
+		return false
 	}
 	read, err := client.GetTask(ctx, &pickupv1.GetTaskRequest{Key: &pickupv1.GetTaskRequest_SpellId{SpellId: spell}})
 	if err != nil {
-		return
+		return false
 	}
 	task := read.GetTask()
 	if task.GetSpellEpoch() != handover.GetEpoch() || task.GetSpellVersion() != handover.GetVersion() {
-		return // the two tell of different moments
+		return false // the two tell of different moments
 	}
+	s.think(ctx, "community-pickup", spell)
 	c := &command{subject: subject}
 	c.Before = oracle.SeenOf(task).With(handover)
 	id, version := task.GetTaskId(), read.GetVersion()
@@ -138,7 +148,7 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 		_, err = client.CompleteTask(ctx, &pickupv1.CompleteTaskRequest{TaskId: id, Version: version,
 			Ending: pickupv1.Ending(pickupv1.Ending_value["ENDING_"+strings.ToUpper(ending)])})
 	default:
-		return
+		return false
 	}
 	c.unknown = err != nil
 	if err == nil {
@@ -147,6 +157,7 @@ func (s *staff) work(ctx context.Context, subject, spell string) {
 		w.tellDetail(fmt.Sprintf("%s: %s of the task of %s: ", subject, c.Command, spell), err.Error())
 	}
 	s.commands[spell] = append(s.commands[spell], c)
+	return err == nil
 }
 
 // judge finds out, when everything is quiet, which commands took effect and in which order. One that was acknowledged has to be among them.

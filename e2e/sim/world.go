@@ -145,6 +145,9 @@ func (w *world) turn() {
 	if w.staff.ready() {
 		choices = append(choices, choice{0.5, w.staff.act})
 	}
+	if len(w.staff.errands) > 0 {
+		choices = append(choices, choice{3, w.staff.run})
+	}
 	total := 0.0
 	for _, c := range choices {
 		total += c.weight
@@ -275,61 +278,4 @@ func (w *world) heed() {
 		}
 	}
 	w.recover()
-}
-
-// weeks lets the weeks go by: the sweepers look at every deadline, now and then one is cut off.
-func (w *world) weeks() {
-	w.faults.on = true
-	end := w.clock.AddDate(0, 0, 110)
-	stride := []int{24 * 2, 24 * 7, 24 * 21}[w.rng.IntN(3)]
-	for jumps := 0; jumps < 60; jumps++ {
-		next, ok := w.nextDeadline()
-		if !ok || next.After(end) {
-			break
-		}
-		if next.After(w.clock) {
-			w.pass(next.Sub(w.clock))
-		}
-		w.pass(time.Duration(w.rng.IntN(stride*3600)) * time.Second)
-		w.sweep()
-		w.sweepAhead()
-	}
-	w.heal()
-	w.sweep()
-	w.settle()
-}
-
-// sweep lets every sweeper look once, at the same time where a service is doubled.
-func (w *world) sweep() {
-	for _, n := range w.nodes {
-		if n.proc == nil {
-			if err := n.start(); err != nil {
-				w.fail("start %s: %v", n.name, err)
-				return
-			}
-		}
-		if n.proc.closed {
-			w.work(n.proc.workers[0])
-		}
-	}
-	for _, n := range w.nodes {
-		if n.proc == nil { // it is gone again
-			continue
-		}
-		for _, k := range n.proc.active() {
-			if sweeper := k.loop.Name == "sweep deadlines" || k.loop.Name == "sweep slots"; sweeper && !k.busy {
-				k.begin()
-			}
-		}
-	}
-	w.finish()
-	for _, n := range w.nodes {
-		if n.proc != nil && w.rng.IntN(3) == 0 {
-			for _, k := range n.proc.workers {
-				if k.loop.Name == "relay" || len(k.loop.Name) > 7 && k.loop.Name[:7] == "consume" {
-					w.work(k)
-				}
-			}
-		}
-	}
 }

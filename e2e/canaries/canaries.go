@@ -104,7 +104,15 @@ var All = []Canary{
 	},
 	{
 		Name: "task-read-unlocked", Breaks: "an event is applied to a task as it was before what somebody is doing to it",
-		Promise: "nobody's work is overwritten", Tests: "services/community-pickup", // the simulation seldom has both at one task
+		Promise: "nobody's work is overwritten", Tests: "services/community-pickup", Simulated: true,
+	},
+	{
+		Name: "gate-left-open", Breaks: "care that is asked for and the news of its spell pass each other without a lock",
+		Promise: "what ends a spell ends what was asked for it", Tests: "services/light-touch-assessment", Simulated: true,
+	},
+	{
+		Name: "next-deadline-late", Breaks: "a task is looked at a day after its deadline",
+		Promise: "no notice is later than the sweeper's interval", Tests: "services/community-pickup", Simulated: true,
 	},
 	{
 		Name: "released-slot-kept", Breaks: "a slot that is given back or lost is free for nobody",

@@ -171,6 +171,9 @@ func (r *taskRows) add(place pickup.Place, id uuid.UUID, t pickup.Task) error {
 	r.progress, r.texts = append(r.progress, string(t.Progress)), append(r.texts, string(text))
 	r.due = append(r.due, sortDue(t))
 	if at, ok := pickup.NextDeadline(place, t); ok {
+		if failpoint.Bug("next-deadline-late") {
+			at = at.AddDate(0, 0, 1)
+		}
 		r.next = append(r.next, &at)
 	} else {
 		r.next = append(r.next, nil)

@@ -132,6 +132,9 @@ func (s *staff) reable(ctx context.Context, f *flow, subject, spell string) {
 	if !s.requestReablement(ctx, spell) {
 		return
 	}
+	if len(s.capacities) == 0 { // a restore took them away meanwhile
+		return
+	}
 	id := s.capacities[w.rng.IntN(len(s.capacities))]
 	if found, err := client.FindCapacity(ctx, &reablementv1.FindCapacityRequest{Area: area, From: today, VisitsPerDay: 1}); err == nil {
 		for _, c := range found.GetCapacities() {

@@ -255,7 +255,7 @@ func sharedStays(ctx context.Context, tx pgx.Tx, stays []spellStay) ([]newExcept
 			return nil // under another number of the same person
 		}
 		told[spell] = true
-		p, second, message := discharge.SameStay(first.String()), spell, ofKey[key]
+		p, second, message := discharge.SameStay(first.String(), spell.String()), spell, ofKey[key]
 		if own, is := ofSpell[spell]; is {
 			message = own
 		}

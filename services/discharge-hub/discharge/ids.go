@@ -48,9 +48,9 @@ func StayKeys(f Fact, people []Fact) []string {
 	return keys
 }
 
-// SameStay is the problem of a spell whose stay another spell has too: two tasks for one person, who would be visited twice.
-func SameStay(other string) Problem {
-	return Problem{TwoKeysOneStay, "PV1-19", "the patient number and the admission time are those of " + Reference(other) + " too",
+// SameStay is the problem of two spells that have one stay: two tasks for one person, who would be visited twice.
+func SameStay(one, other string) Problem {
+	return Problem{TwoKeysOneStay, "PV1-19", Reference(one) + " and " + Reference(other) + " have the same patient number and the same admission time",
 		"Find out whether it is one stay; if so, complete one of the two tasks and ask the sender for one visit number"}
 }
 

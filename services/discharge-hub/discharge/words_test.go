@@ -39,7 +39,7 @@ func TestNoNameOfHL7IsLeftInTheWordsOfAnotherDoor(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range []Problem{contradictoryDeath, timeWithoutDischarge, cancelWithoutDischarge, secondStay, SameStay("x")} {
+	for _, p := range []Problem{contradictoryDeath, timeWithoutDischarge, cancelWithoutDischarge, secondStay, SameStay("x", "y")} {
 		for _, door := range []Door{DoorFHIR, DoorGRPC} {
 			if left := name.FindString(p.At(door).String()); left != "" {
 				t.Errorf("%s at %s: %s is left in %q", p.Kind, door, left, p.At(door))

@@ -200,7 +200,7 @@ func (r recordingOnly) TraceQueryEnd(ctx context.Context, c *pgx.Conn, q pgx.Tra
 // The first table that a statement writes to, or else reads from, or else the function that it calls. Keywords are in capitals, names are not.
 var (
 	writes = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM) ([a-z_]+)`)
-	reads  = regexp.MustCompile(`\b(?:FROM|JOIN) ([a-z_]+)(?:\s|$)`)
+	reads  = regexp.MustCompile(`\b(?:FROM|JOIN) ([a-z_]+)(?:[\s)]|$)`)
 	calls  = regexp.MustCompile(`^\s*SELECT ([a-z_]+)\(`)
 )
 

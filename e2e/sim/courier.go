@@ -57,7 +57,6 @@ type consumer struct {
 	subjects  string
 	next      int
 	unacked   map[int]time.Time // by index: when it is brought again
-	again     []int             // to be brought again at once
 	delivered []int
 }
 

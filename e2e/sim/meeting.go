@@ -9,6 +9,7 @@ import (
 
 	"github.com/homeward-care/homeward/e2e/oracle"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
+	dischargehub "github.com/homeward-care/homeward/services/discharge-hub"
 	"github.com/homeward-care/homeward/services/kit/event"
 )
 
@@ -37,9 +38,9 @@ func (w *world) meet(worker *flow, n news, e event.Event) {
 	}
 	if w.faults.on && w.rng.IntN(2) == 0 {
 		switch {
-		case n.service == "community-pickup" && e.Type != spellType: // while a spell itself is news, nobody could say which state somebody saw
+		case n.service == "community-pickup" && e.Type != dischargehub.SpellType: // while a spell itself is news, nobody could say which state somebody saw
 			w.staff.errands, slow = append(w.staff.errands, n), 45
-		case n.service != "community-pickup" && e.Type == spellType && endsSpell(e): // this may be the last that is told, and nothing repairs what it misses
+		case n.service != "community-pickup" && e.Type == dischargehub.SpellType && endsSpell(e): // this may be the last that is told, and nothing repairs what it misses
 			w.staff.errands = append(w.staff.errands, n)
 		}
 	}
@@ -47,8 +48,6 @@ func (w *world) meet(worker *flow, n news, e event.Event) {
 		worker.until = max(worker.until, w.sched.steps+w.rng.IntN(slow))
 	}
 }
-
-const spellType = "homeward.discharge.spell.v1"
 
 func endsSpell(e event.Event) bool {
 	var spell dischargev1.Spell

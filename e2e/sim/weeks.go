@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -132,7 +133,7 @@ func (w *world) sweep() {
 	for _, n := range w.nodes {
 		if n.proc != nil && w.rng.IntN(3) == 0 {
 			for _, k := range n.proc.workers {
-				if k.loop.Name == "relay" || len(k.loop.Name) > 7 && k.loop.Name[:7] == "consume" {
+				if k.loop.Name == "relay" || strings.HasPrefix(k.loop.Name, "consume") {
 					w.work(k)
 				}
 			}

@@ -279,7 +279,7 @@ func TestACommandThatWaitedForAnotherChangeIsToldThatItSawAnOlderVersion(t *test
 		taken <- err
 	}()
 	kittest.Eventually(t, "the command waits for the change", func() bool {
-		return c.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+		return kittest.WaitingForLocks(t, c.db) == 1
 	})
 	if err := change.Commit(t.Context()); err != nil {
 		t.Fatal(err)

@@ -55,14 +55,7 @@ func TestWhatIsDoneToATaskAtOneTimeIsAllKept(t *testing.T) {
 					return err
 				}
 				go func() { ended <- second(s, spell) }()
-				kittest.Eventually(t, "the second one has ended or waits", func() bool {
-					var waiting int
-					if err := s.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).
-						Scan(&waiting); err != nil {
-						t.Fatal(err)
-					}
-					return waiting+len(ended) > 0
-				})
+				kittest.Eventually(t, "the second one has ended or waits", func() bool { return kittest.WaitingForLocks(t, s.db)+len(ended) > 0 })
 				return nil
 			}); err != nil {
 				t.Fatal(err)

@@ -103,11 +103,12 @@ func answerFirst(ctx context.Context, tx pgx.Tx, now time.Time, answered []strin
 	}
 	var spell, task event.Event
 	var feed string
+	var data []byte
 	var words []telling
 	var to []string
 	var confirmed []event.Event
 	var read []*pickupv1.Task
-	_, err = pgx.ForEachRow(rows, []any{&spell.ID, &spell.Epoch, &spell.Version, &feed, &task.ID, &task.Epoch, &task.Version, &task.Data}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&spell.ID, &spell.Epoch, &spell.Version, &feed, &task.ID, &task.Epoch, &task.Version, &data}, func() error {
 		at := cause[spell.ID]
 		words = append(words, telling{spell: spell.ID, word: discharge.WordReceived, about: versionKey(spell.Epoch, spell.Version), at: now,
 			traceparent: event.Traceparent(at)})
@@ -116,7 +117,7 @@ func answerFirst(ctx context.Context, tx pgx.Tx, now time.Time, answered []strin
 			t := &pickupv1.Task{}
 			task.Key, task.Trace = spell.ID, at
 			confirmed, read = append(confirmed, task), append(read, t)
-			return proto.Unmarshal(task.Data, t)
+			return proto.Unmarshal(data, t)
 		}
 		return nil
 	})

@@ -1,7 +1,6 @@
 package dischargehub
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -255,14 +254,6 @@ func aMessage(event string, recorded time.Time, resources ...string) string {
 func spellID(visit string) string { return discharge.SpellID("RAJ", visit, "", time.Time{}) }
 
 func where(visit string) string { return "?identifier=" + url.QueryEscape(visitSystem+"|"+visit) }
-
-func indented(v any) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", " ")
-	_ = enc.Encode(v)
-	return b.String()
-}
 
 func TestAClientThatAsksTooOftenIsToldToWaitAndTheOthersAreNot(t *testing.T) {
 	open, engines := withFHIR(t, map[string]string{"wild": `"feeds":["mse-fhir"]`, "tame": `"feeds":["mse-fhir"]`})

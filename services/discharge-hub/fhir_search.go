@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -61,7 +62,7 @@ func (q *search) parameters(c *call, own func(name, value string) error) (left [
 		return nil, refuse(http.StatusBadRequest, fhir.Structure, "the parameters cannot be read; send them in the address, or as a form")
 	}
 	lenient := prefersLenient(c.http.Header)
-	for _, name := range sortedKeys(c.http.Form) {
+	for _, name := range slices.Sorted(maps.Keys(c.http.Form)) {
 		for _, value := range c.http.Form[name] {
 			err := q.add(name, value)
 			if errors.Is(err, errNoParameter) {
@@ -119,15 +120,6 @@ func (q *search) add(name, value string) error {
 		return errNoParameter
 	}
 	return nil
-}
-
-func sortedKeys(v url.Values) []string {
-	var names []string
-	for name := range v {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // prefersLenient tells whether a client wants parameters that are not known to be left out (FHIR R4, 3.1.1.5 on Prefer). Without its word they are

@@ -411,7 +411,7 @@ func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T)
 		taken <- h.db.InTx(t.Context(), "webhook", func(tx pgx.Tx) error { return p.taken(t.Context(), tx, p.now(), claimed[0]) })
 	}()
 	kittest.Eventually(t, "the one waits for the other", func() bool {
-		return h.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+		return kittest.WaitingForLocks(t, h.db) > 0
 	})
 	if err := errors.Join(saving.Commit(t.Context()), <-taken); err != nil {
 		t.Fatal(err)

@@ -74,12 +74,13 @@ func (t *teller) tell(ctx context.Context, tx pgx.Tx, now time.Time, spells []uu
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT s.id, s.reference, (s.delivered_epoch, s.delivered_version) = (o.epoch, o.version), o.data, i.data,
-			CASE WHEN t.version > (SELECT epoch - 1 FROM epoch) * $4::bigint THEN t.handover ELSE '' END,
+			CASE WHEN t.version > (e.epoch - 1) * $4::bigint THEN t.handover ELSE '' END,
 			coalesce(nullif(t.visit_number, ''), first.visit_number, '')
 		FROM unnest($1::uuid[], $2::uuid[]) AS u (id, task) JOIN spell s ON s.id = u.id JOIN outbox o ON o.id = u.id
 		LEFT JOIN inbox i ON i.id = u.task AND i.type = $3 LEFT JOIN fhir_task t ON t.task_id = u.task
 		LEFT JOIN LATERAL (SELECT f.fact::json->>'visit_number' AS visit_number FROM fact f
-			WHERE coalesce(t.visit_number, '') = '' AND f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1) first ON true`,
+			WHERE coalesce(t.visit_number, '') = '' AND f.spell_id = s.id AND f.fact::json->>'visit_number' <> '' ORDER BY f.inbound_id LIMIT 1) first ON true
+		CROSS JOIN epoch e`,
 		spells, tasks, taskType, versionsEach)
 	if err != nil {
 		return fmt.Errorf("read handovers: %w", err)

@@ -158,14 +158,7 @@ func TestFoldsOfOneSpellAtOneTimeMissNoFact(t *testing.T) {
 			_, err := second.in.Step(t.Context())
 			ended <- err
 		}()
-		kittest.Eventually(t, "the second one has ended or waits", func() bool {
-			var waiting int
-			if err := h.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).
-				Scan(&waiting); err != nil {
-				t.Fatal(err)
-			}
-			return waiting+len(ended) > 0
-		})
+		kittest.Eventually(t, "the second one has ended or waits", func() bool { return kittest.WaitingForLocks(t, h.db)+len(ended) > 0 })
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -374,8 +374,7 @@ func refoldStays(ctx context.Context, tx pgx.Tx, now time.Time, spells []uuid.UU
 		return shared, err
 	}
 	if _, err := tx.Exec(ctx, `
-		UPDATE exception e SET closed_at = $2, inbound_id = NULL WHERE e.spell_id = ANY($1) AND e.kind = $3 AND e.closed_at IS NULL
-			AND NOT EXISTS (SELECT FROM stay o JOIN stay f USING (key) WHERE o.spell_id = e.spell_id AND f.spell_id < o.spell_id)`,
+		UPDATE exception e SET closed_at = $2, inbound_id = NULL WHERE e.spell_id = ANY($1) AND e.kind = $3 AND e.closed_at IS NULL AND NOT `+isOthersStay,
 		others, now, discharge.TwoKeysOneStay); err != nil {
 		return nil, fmt.Errorf("close exceptions: %w", err)
 	}

@@ -169,8 +169,7 @@ func settleReplayed(ctx context.Context, tx pgx.Tx, now time.Time, r *reading) e
 	kept := append(discharge.SpellProblems(), discharge.VisitNumberReused, discharge.TwoKeysOneStay, discharge.FactsMissing.Kind)
 	_, err := tx.Exec(ctx, `
 		UPDATE exception e SET closed_at = $2, closed_how = $3, version = version + 1
-		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> ALL($7)
-			AND NOT EXISTS (SELECT FROM stay s JOIN stay before USING (key) WHERE s.spell_id = e.spell_id AND before.spell_id < s.spell_id))`,
+		WHERE inbound_id = $1 AND closed_at IS NULL AND kind <> ALL($4) AND (kind <> ALL($5) OR kind <> ALL($6) AND spell_id <> ALL($7) AND NOT `+isOthersStay+`)`,
 		r.ID, now, closedReplayed, told, kept, discharge.SpellProblems(), concerned(&reading{Reading: r.Reading}))
 	if err != nil {
 		return fmt.Errorf("close exceptions: %w", err)

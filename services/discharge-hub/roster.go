@@ -47,13 +47,7 @@ func newClientele(feeds []discharge.Feed, clients map[string]client) *clientele 
 }
 
 // ids are the clients', sorted.
-func (c *clientele) ids() (ids []string) {
-	for id := range c.clients {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
+func (c *clientele) ids() []string { return slices.Sorted(maps.Keys(c.clients)) }
 
 // roster is the feeds and the clients as their files are. The files are read again when they change, so that a hospital is added, or a client gets
 // another key, without a restart; while any of them cannot be used, all of before stand.

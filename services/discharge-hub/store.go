@@ -268,6 +268,10 @@ func sharedStays(ctx context.Context, tx pgx.Tx, stays []spellStay) ([]newExcept
 	return shared, nil
 }
 
+// isOthersStay tells in SQL whether the spell of the exception e has a stay with a spell that comes before it: of the two it is the later one that
+// has the exception.
+const isOthersStay = `EXISTS (SELECT FROM stay s JOIN stay before USING (key) WHERE s.spell_id = e.spell_id AND before.spell_id < s.spell_id)`
+
 func savePersons(ctx context.Context, tx pgx.Tx, persons map[uuid.UUID][]byte) error {
 	ids, texts := make([]uuid.UUID, 0, len(persons)), make([]string, 0, len(persons))
 	for id, text := range persons {

@@ -9,7 +9,7 @@ import (
 // person is a synthetic one.
 type person struct {
 	nhsNumber, patientNumber string
-	family, given, title     string
+	family, given            string
 	born                     string
 	home                     home
 	died                     time.Time

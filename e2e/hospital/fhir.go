@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type FHIR struct {
 type FHIRAnswer struct {
 	Status int
 	Body   []byte
+	again  time.Duration // what Retry-After asks for
 }
 
 // Send returns the first answer with 2xx to a request that writes. It gives up only at an answer that no repetition mends, and when ctx ends.
@@ -40,18 +42,21 @@ func (f *FHIR) Get(ctx context.Context, path string) (FHIRAnswer, error) {
 func (f *FHIR) ask(ctx context.Context, method, path, requestID string, body []byte) (FHIRAnswer, error) {
 	for ctx.Err() == nil {
 		answer, err := f.try(ctx, method, path, requestID, body)
+		rest := 50 * time.Millisecond
 		switch {
 		case err == nil && answer.Status/100 == 2:
 			return answer, nil
 		case err == nil && answer.Status == http.StatusUnauthorized:
 			f.token = ""
+		case err == nil && answer.Status == http.StatusTooManyRequests: // nothing was stored, as with 5xx
+			rest = max(rest, answer.again)
 		case err == nil && answer.Status < http.StatusInternalServerError:
 			return answer, fmt.Errorf("%s %s: answered %d: %s", method, path, answer.Status, answer.Body)
 		}
 		f.Resent++
 		select {
 		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(rest):
 		}
 	}
 	return FHIRAnswer{}, ctx.Err()
@@ -85,7 +90,8 @@ func (f *FHIR) try(ctx context.Context, method, path, requestID string, body []b
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	return FHIRAnswer{resp.StatusCode, answer}, err
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // the hub sends seconds, or nothing
+	return FHIRAnswer{resp.StatusCode, answer, time.Duration(seconds) * time.Second}, err
 }
 
 // Close ends the connections.

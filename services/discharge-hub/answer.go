@@ -170,7 +170,8 @@ var outcomeWord = map[pickupv1.Outcome]string{
 	pickupv1.Outcome_OUTCOME_IN_ANOTHER_HOSPITAL: "in-another-hospital",
 }
 
-// queueAnswers stores words in their order, each once; source says for which feeds, from the rows u.
+// queueAnswers stores words in their order, each once; source says for which feeds, from the rows u. A word of a spell whose earlier one rests is
+// due when that is, so that whoever looks for what is due does not pass over it each time; while the earlier one is being sent, recordAttempt sees to it.
 func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, feeds []string, words []telling, more ...any) error {
 	if len(words) == 0 {
 		return nil
@@ -190,7 +191,8 @@ func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, 
 			WITH ORDINALITY AS u (feed, spell_id, word, about, at, team, outcome, traceparent, again, nr)
 		), wanted AS (`+source+`)
 		INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try)
-		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $10, $10 FROM wanted ORDER BY nr
+		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $10, greatest($10, (SELECT CASE WHEN e.claimed_by IS NULL THEN e.next_try END
+			FROM answer e WHERE e.spell_id = wanted.spell_id AND e.feed = wanted.feed AND e.accepted_at IS NULL ORDER BY e.id LIMIT 1)) FROM wanted ORDER BY nr
 		ON CONFLICT (spell_id, feed, word, about) DO NOTHING`,
 		append([]any{feeds, spells, kinds, abouts, times, teams, outcomes, traces, agains, now}, more...)...)
 	if err != nil {
@@ -248,10 +250,11 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 	return a, nil
 }
 
-// nextAnswer finds one of those that are abandoned, or whose next try is within a span of time; each is one look into an index.
+// nextAnswer finds one of those that are abandoned, or whose next try is within a span of time; each is one look into an index. That it is the first
+// of its spell is no NOT EXISTS, which PostgreSQL joins: by all the open answers of the feed while it has no statistics.
 const nextAnswer = `
 	SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND %s
-		AND NOT EXISTS (SELECT 1 FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.id < a.id AND e.accepted_at IS NULL)
+		AND a.id = (SELECT e.id FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.accepted_at IS NULL ORDER BY e.id LIMIT 1)
 	ORDER BY a.next_try, a.id LIMIT 1 FOR UPDATE SKIP LOCKED`
 
 // AnswerRejected is the kind of the exception of a spell whose answer the hospital's receiver rejects.

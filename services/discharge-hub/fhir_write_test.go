@@ -2,6 +2,7 @@ package dischargehub
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +136,34 @@ func TestSomebodyOfAEWhoIsThenAdmittedByFHIRHasABed(t *testing.T) {
 	if s := h.spell(t, spellID("V1")); s.GetDischarge() == nil || len(s.GetFlags()) != 0 {
 		t.Errorf("%v", s)
 	}
+}
+
+// TestADeathByFHIRIsTakenBackAsItWasTold says that a person is as alive as before once the sender has replaced a time of death by false, and that
+// false alone takes back nothing that came by HL7.
+func TestADeathByFHIRIsTakenBackAsItWasTold(t *testing.T) {
+	h, e := startFHIR(t)
+	id := spellID("V1")
+	person := "/fhir/Patient?identifier=" + url.QueryEscape(patientSystem+"|1234567")
+	told := func(deceased string) string {
+		return strings.Replace(aPatient("1234567", "RM17 5AA"), `"birthDate"`, deceased+`,"birthDate"`, 1)
+	}
+	death := func(want dischargev1.Death) {
+		t.Helper()
+		kittest.Eventually(t, "the stay's death is "+want.String(), func() bool { return h.spell(t, id).GetDeath() == want })
+	}
+	e.send(t, "PUT", person, told(`"deceasedBoolean":false`)).want(t, 201)
+	e.send(t, "PUT", "/fhir/Encounter"+where("V1"), aStay("in-progress", "V1", `"subject":{"reference":"Patient/`+fhir.PatientID("RAJ", "1234567")+`"}`)).want(t, 201)
+	death(dischargev1.Death_DEATH_NONE)
+	e.send(t, "PUT", person, told(`"deceasedDateTime":"2026-09-02T10:00:00+01:00"`)).want(t, 200)
+	death(dischargev1.Death_DEATH_DIED)
+	e.send(t, "PUT", person, told(`"deceasedBoolean":false`)).want(t, 200)
+	death(dischargev1.Death_DEATH_NONE)
+
+	h.send(t, adt("A01", "M1", "V2", day(1, 9)).SetRaw("PID-3", "7654321^^^RAJ^PI").Set("PID-29", "20260901").Set("PID-30", "").Bytes())
+	id = spellID("V2")
+	death(dischargev1.Death_DEATH_DIED)
+	e.send(t, "PUT", "/fhir/Patient?identifier="+url.QueryEscape(patientSystem+"|7654321"), strings.Replace(told(`"deceasedBoolean":false`), "1234567", "7654321", 1)).want(t, 201)
+	death(dischargev1.Death_DEATH_CONTRADICTORY)
 }
 
 func TestConditionsOnWrites(t *testing.T) {

@@ -61,6 +61,13 @@ func (r *reader) patient(p element) {
 	}
 }
 
+// alive takes back the time of death that the version before told, where this one says false: deceased[x] is one element. By no other version:
+// many systems send false of everybody, and must not take back what came by another door.
+func (r *reader) alive(p, before element) {
+	died, told := p.get("deceasedBoolean").boolean()
+	r.event.DeathTimeCleared = told && !died && before.get("deceasedDateTime").present()
+}
+
 // bare is a number without the spaces and hyphens with which it is displayed.
 func bare(number string) string { return strings.NewReplacer(" ", "", "-", "").Replace(number) }
 

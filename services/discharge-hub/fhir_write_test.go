@@ -1,6 +1,7 @@
 package dischargehub
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -164,6 +165,32 @@ func TestADeathByFHIRIsTakenBackAsItWasTold(t *testing.T) {
 	death(dischargev1.Death_DEATH_DIED)
 	e.send(t, "PUT", "/fhir/Patient?identifier="+url.QueryEscape(patientSystem+"|7654321"), strings.Replace(told(`"deceasedBoolean":false`), "1234567", "7654321", 1)).want(t, 201)
 	death(dischargev1.Death_DEATH_CONTRADICTORY)
+}
+
+// TestATimeOfDeathByFHIRIsBelievedAsByHL7 says that a null date or a mistyped year is a doubt at this door too, and ends no handover.
+func TestATimeOfDeathByFHIRIsBelievedAsByHL7(t *testing.T) {
+	h, e := startFHIR(t)
+	for i, c := range []struct {
+		deceased string
+		want     dischargev1.Death
+	}{
+		{"2026-09-02T10:00:00+01:00", dischargev1.Death_DEATH_DIED},
+		{"2026-09-02", dischargev1.Death_DEATH_DIED},
+		{"2026", dischargev1.Death_DEATH_DIED},
+		{"1900-01-01", dischargev1.Death_DEATH_CONTRADICTORY},
+		{"2025-09-02T10:00:00+01:00", dischargev1.Death_DEATH_CONTRADICTORY},
+	} {
+		visit, number := fmt.Sprintf("V%d", i), fmt.Sprintf("20%d", i)
+		person := strings.Replace(aPatient(number, "RM17 5AA"), `"birthDate"`, `"deceasedBoolean":false,"birthDate"`, 1)
+		e.send(t, "POST", "/fhir/Patient", person).want(t, 201)
+		e.send(t, "POST", "/fhir/Encounter", aStay("finished", visit, leftAt(day(3, 9)), `"subject":{"reference":"Patient/`+fhir.PatientID("RAJ", number)+`"}`)).want(t, 201)
+		e.send(t, "PUT", "/fhir/Patient/"+fhir.PatientID("RAJ", number), strings.Replace(person, `"deceasedBoolean":false`, `"deceasedDateTime":"`+c.deceased+`"`, 1)).want(t, 200)
+		kittest.Eventually(t, c.deceased+" is "+c.want.String(), func() bool { return h.spell(t, spellID(visit)).GetDeath() == c.want })
+	}
+	both := strings.Replace(aPatient("209", "RM17 5AA"), `"birthDate"`, `"deceasedBoolean":false,"deceasedDateTime":"2026-09-02","birthDate"`, 1)
+	if said := e.send(t, "POST", "/fhir/Patient", both).want(t, 422).issue(); !strings.Contains(said, "Patient.deceasedDateTime") {
+		t.Errorf("both at once: %s", said)
+	}
 }
 
 func TestConditionsOnWrites(t *testing.T) {

@@ -111,13 +111,18 @@ func (r *reader) readTimes() {
 	f.Effective = effective.Value
 	f.AdmittedAt, _ = r.moment("PV1", 44)
 	f.DischargedAt, _ = r.moment("PV1", 45)
+	if evn2.HasValue() && !Recordable(evn2.Value.At) {
+		r.problem(UnreadableTime, "EVN-2", "a date of the last century, such as systems write for none", "Ask the sender for when the message was recorded; "+
+			"MSH-7 is used for it, and orders the message")
+		evn2 = Told[Moment]{}
+	}
 	if evn2.HasValue() {
 		f.Recorded = r.recorded(hl7.Time{Time: evn2.Value.At, Precision: precision})
 		return
 	}
 	msh7, _ := r.moment("MSH", 7)
 	for _, m := range []Moment{msh7.Value, f.Effective, f.DischargedAt.Value, f.AdmittedAt.Value} {
-		if !m.IsZero() {
+		if Recordable(m.At) {
 			f.Recorded = m.At
 			return
 		}

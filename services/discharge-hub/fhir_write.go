@@ -71,7 +71,7 @@ func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
 	}
 	sent, issues := fhir.Examine(w.feed, w.body)
 	if sent.Type != typ && !fhir.Malformed(issues) {
-		issues = []fhir.Issue{{Severity: fhir.Error, Code: fhir.Structure, Expression: sent.Type + ".resourceType",
+		issues = []fhir.Issue{{Severity: fhir.Error, Code: fhir.Structure, Expression: typ + ".resourceType",
 			Diagnostics: "must be " + typ + " at this address"}}
 	}
 	if fhir.Refused(issues) {

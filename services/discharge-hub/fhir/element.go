@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 )
 
 // element is an element of a resource, absent ones included, with its FHIRPath.
@@ -36,8 +38,8 @@ func parse(raw []byte, path string, issues *[]Issue) element {
 		e.wrong(Structure, "has something behind its end; send one FHIR resource")
 		return e
 	}
-	if name := repeated(raw); name != "" { // the decoder would take the last one
-		e.wrong(Structure, "has %q twice in one object; JSON in FHIR has each name once", name)
+	if name := discharge.RepeatedName(raw); name != "" { // the decoder would take the last one
+		e.wrong(Structure, "has %q twice in one object; FHIR R4, section 2.6.2, has each name once", name)
 		return e
 	}
 	e.value = value
@@ -45,41 +47,6 @@ func parse(raw []byte, path string, issues *[]Issue) element {
 		e.path, _ = value["resourceType"].(string)
 	}
 	return e
-}
-
-// repeated returns a name that one object of a JSON text holds twice; empty if there is none. FHIR R4, section 2.6.2: names are unique.
-func repeated(raw []byte) string {
-	type level struct {
-		names map[string]bool // nil in a list
-		value bool            // behind a name
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	open := []level{{}}
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return ""
-		}
-		in := &open[len(open)-1]
-		switch name, named := token.(string); {
-		case token == json.Delim('}'), token == json.Delim(']'):
-			open = open[:len(open)-1]
-			continue
-		case in.names != nil && !in.value && named:
-			if in.names[name] {
-				return name
-			}
-			in.names[name], in.value = true, true
-			continue
-		}
-		in.value = false
-		switch token {
-		case json.Delim('{'):
-			open = append(open, level{names: map[string]bool{}})
-		case json.Delim('['):
-			open = append(open, level{})
-		}
-	}
 }
 
 func (e element) wrong(code Code, format string, args ...any) {

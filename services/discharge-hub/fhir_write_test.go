@@ -256,6 +256,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 		{"not UTF-8", "POST", "/fhir/Encounter", aStay("in-progress", "V1", "\"text\":{\"div\":\"\xff\"}"), nil, 400, "structure "},
 		{"parameters of a search as JSON", "POST", "/fhir/Task/_search", `{"status":"accepted"}`, nil, 415, "not-supported "},
 		{"a word of businessStatus", "GET", "/fhir/Task?status=delivered", "", nil, 400, "value "},
+		{"of no type", "POST", "/fhir/Patient", `{}`, nil, 400, "structure Patient.resourceType"},
 		{"not where it belongs", "POST", "/fhir/Patient", stay, nil, 400, "structure Encounter.resourceType"},
 		{"a list is wanted", "POST", "/fhir/Encounter", strings.Replace(stay, `"identifier":[`, `"identifier":{"x":[`, 1) + "}", nil, 400, "structure Encounter.identifier"},
 		{"no request id", "POST", "/fhir/Encounter", stay, []string{"X-Request-ID", ""}, 400, "required "},

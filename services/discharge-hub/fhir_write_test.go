@@ -286,7 +286,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 	if n := h.count(t, `SELECT count(*) FROM spell`) + h.count(t, `SELECT count(*) FROM fhir_resource`); n != 0 {
 		t.Errorf("%d spells or resources came of refused requests", n)
 	}
-	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 8 {
+	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 9 {
 		t.Errorf("the bytes of %d refused requests are kept", n)
 	}
 }

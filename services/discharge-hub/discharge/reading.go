@@ -40,10 +40,9 @@ func (a Reading) with(b Reading) Reading {
 }
 
 // Received adds to a reading the doubt about a message that was recorded more than a day after it came: the sender's clock is wrong, and with it, it may
-// be, the day from which six weeks count.
+// be, the day from which six weeks count. The fact stays as it is: what is made of a message hangs on no clock of ours.
 func (a Reading) Received(at time.Time) Reading {
 	if f := &a.Fact; a.Usable && f.Recorded.After(at.Add(24*time.Hour)) && !slices.Contains(f.Flags, RecordedInTheFuture) {
-		f.flag(RecordedInTheFuture)
 		a.Problems = append(a.Problems, Problem{RecordedInTheFuture, "EVN-2", "the message was recorded more than a day after it came here",
 			"Look with the sender at its clock and at all times in the message, and correct it here: they are used as they are, and later messages come behind it"})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/homeward-care/homeward/e2e/desk"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
@@ -22,7 +23,7 @@ import (
 // at once all services agree.
 func (s *storm) check(ctx context.Context) []string {
 	found := slices.Clone(s.traffic.rejected)
-	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkAgreement}, {s.checkOutcomes, s.checkSlots}} {
+	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkWritten, s.checkAgreement}, {s.checkOutcomes, s.checkSlots}} {
 		for _, look := range looks {
 			wrong, err := look(ctx)
 			if err != nil {
@@ -60,6 +61,31 @@ func (s *storm) checkMessages(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
+// checkWritten says that what was written resource by resource is kept as it was answered. What was told by it goes into the outcomes.
+func (s *storm) checkWritten(ctx context.Context) ([]string, error) {
+	requests, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Request], desk.RequestsSQL, recordKeys)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Resource], desk.ResourcesSQL, recordKeys)
+	if err != nil {
+		return nil, err
+	}
+	kept := desk.KeptOf(requests, resources)
+	var found []string
+	for _, v := range s.traffic.visits() {
+		if v.desk != nil {
+			var wrong []string
+			v.byDesk, wrong = v.desk.Check(kept)
+			found = append(found, wrong...)
+		}
+	}
+	return found, nil
+}
+
+// recordKeys is what the keys of records begin with.
+const recordKeys = "FR"
+
 // checkOutcomes says that each stay has its spells and each spell its one task, as the oracle has it, and that nothing else came of them.
 func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	rows, err := query(ctx, s.stack, "community-pickup", pgx.RowTo[[]byte], `SELECT data FROM outbox WHERE type = 'homeward.pickup.task.v1'`)
@@ -84,7 +110,7 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	}
 	stays := map[string]*visit{}
 	for _, v := range s.traffic.visits() {
-		for _, m := range v.Messages {
+		for _, m := range v.told() {
 			for _, spell := range m.SpellIDs() {
 				stays[spell] = v
 			}
@@ -125,7 +151,7 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 		}
 	}
 	ours, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[string], `
-		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^OR[0-9]{6}-'`)
+		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^(OR|FR)[0-9]{6}-'`)
 	for _, id := range ours {
 		if !expected[id] {
 			found = append(found, fmt.Sprintf("spell %s came of nothing that was acknowledged", id))

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/homeward-care/homeward/e2e/desk"
 	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
@@ -49,12 +50,17 @@ const (
 	hospitals = 6
 	wards     = 3
 	pause     = 100 * time.Millisecond // of each connection between two stays: a busy hospital, not a benchmark
+	requests  = 5                      // of each who tells of somebody resource by resource: the door takes no more than 50 a second from all
 )
 
 // visit is a stay of which everything was acknowledged.
 type visit struct {
 	oracle.Stay
 	acknowledged time.Time
+
+	desk   *desk.Desk    // where it is told of resource by resource, if it is
+	clerks int           // who work there
+	byDesk []oracle.Told // what the hub has made of that; see checkWritten
 
 	assessment, reablement bool // what the ward asked for and got
 }
@@ -94,24 +100,27 @@ func (t *traffic) close() {
 	}
 }
 
-// sender is a hospital's integration engine, and its record system beside it.
+// sender is a hospital's integration engine, and its record system beside it, where two can work.
 type sender struct {
 	hospital.Sender
-	fhir hospital.FHIR
+	fhir []*hospital.FHIR
 }
 
 // hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
 func (t *traffic) hospital(going, bounded context.Context, ward bool) {
-	s := &sender{Sender: hospital.Sender{Addr: t.door}, fhir: hospital.FHIR{Door: t.fhir, SignIn: t.signIn}}
+	s := &sender{Sender: hospital.Sender{Addr: t.door}, fhir: []*hospital.FHIR{{Door: t.fhir, SignIn: t.signIn}, {Door: t.fhir, SignIn: t.signIn}}}
 	defer func() {
 		s.Close()
-		s.fhir.Close()
-		t.resent.Add(int64(s.Resent + s.fhir.Resent))
-		t.resentByFHIR.Add(int64(s.fhir.Resent))
+		for _, door := range s.fhir {
+			door.Close()
+			t.resent.Add(int64(door.Resent))
+			t.resentByFHIR.Add(int64(door.Resent))
+		}
+		t.resent.Add(int64(s.Resent))
 		t.refused.Add(int64(s.Refused))
 	}()
 	for going.Err() == nil {
-		v := &visit{Stay: t.next()}
+		v := t.next()
 		err := t.tell(bounded, s, v)
 		if err == nil && ward {
 			err = t.care(bounded, v)
@@ -128,13 +137,17 @@ func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 }
 
 // next is the next stay of the run. Its messages come in some order: every third time in any at all. One stay in five comes by FHIR as far as
-// FHIR tells the same, and by HL7 for the rest.
-func (t *traffic) next() oracle.Stay {
+// FHIR tells the same, and by HL7 for the rest; of one in twelve a record system tells resource by resource.
+func (t *traffic) next() *visit {
 	t.mu.Lock()
 	t.begun++
 	n := t.begun
 	t.mu.Unlock()
 	r := rand.New(rand.NewPCG(t.seed, uint64(n)))
+	if n%12 == 7 {
+		record := oracle.NewRecord(r, n, t.began)
+		return &visit{Stay: record.Stay, desk: desk.New(r, record), clerks: 1 + r.IntN(2)}
+	}
 	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
 	if n%5 == 0 {
 		stay = stay.ByFHIR(t.began)
@@ -143,14 +156,14 @@ func (t *traffic) next() oracle.Stay {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
 		stay.Messages = oracle.RevocationsLast(stay.Messages)
 	}
-	return stay
+	return &visit{Stay: stay}
 }
 
 // tell sends a whole stay through its doors, each message until it is acknowledged.
 func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
 	for _, m := range v.Messages {
 		if m.FHIR != nil {
-			if _, err := s.fhir.Send(ctx, "POST", "/fhir/$process-message", m.ControlID, m.FHIR); err != nil {
+			if _, err := s.fhir[0].Post(ctx, m.ControlID, m.FHIR); err != nil {
 				return err
 			}
 			t.acceptedByFHIR.Add(1)
@@ -163,6 +176,14 @@ func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
 		}
 		t.accepted.Add(1)
 	}
+	if v.desk != nil {
+		n, err := v.desk.Work(ctx, requests, s.fhir[:v.clerks]...)
+		if err != nil {
+			return err
+		}
+		t.acceptedByFHIR.Add(int64(n))
+		t.accepted.Add(int64(n))
+	}
 	v.acknowledged = time.Now()
 	return nil
 }
@@ -174,11 +195,14 @@ func (t *traffic) visits() []*visit {
 	return slices.Clone(t.done)
 }
 
+// told is what was told of a visit, by message and by resource.
+func (v *visit) told() []oracle.Told { return slices.Concat(v.Messages, v.byDesk) }
+
 // told are all messages of the visits.
 func (t *traffic) told() []oracle.Told {
 	var all []oracle.Told
 	for _, v := range t.visits() {
-		all = append(all, v.Messages...)
+		all = append(all, v.told()...)
 	}
 	return all
 }

@@ -60,9 +60,9 @@ type clerk struct {
 // New opens a desk. Whoever works there draws from r alone.
 func New(r *rand.Rand, record *oracle.Record) *Desk { return &Desk{Record: record, rng: r} }
 
-// Work lets a clerk at each door make so many requests, and tells of the stay at least once. Now and then one that was answered is sent again. It
-// returns how many writes were answered with 2xx; the error is of a request that was refused for no reason, or of ctx.
-func (d *Desk) Work(ctx context.Context, requests int, doors ...*hospital.FHIR) (written int, err error) {
+// Work lets a clerk at each door make so many requests, and tells of the stay at least once. Now and then one that was answered is sent again. The
+// error is of a request that was refused for no reason, or of ctx.
+func (d *Desk) Work(ctx context.Context, requests int, doors ...*hospital.FHIR) error {
 	d.alone = len(doors) == 1
 	failed := make([]error, len(doors))
 	var work sync.WaitGroup
@@ -78,8 +78,11 @@ func (d *Desk) Work(ctx context.Context, requests int, doors ...*hospital.FHIR) 
 		})
 	}
 	work.Wait()
-	return len(d.answered), errors.Join(failed...)
+	return errors.Join(failed...)
 }
+
+// Done counts the writes that were answered with 2xx, and those that came after another one.
+func (d *Desk) Done() (answered, overtaken int) { return len(d.answered), len(d.refused) }
 
 // Repeat sends everything that was answered with 2xx once more.
 func (d *Desk) Repeat(ctx context.Context, door *hospital.FHIR) error {

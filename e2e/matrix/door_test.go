@@ -82,7 +82,7 @@ func (w *world) client() *hospital.FHIR { return &hospital.FHIR{Door: w.FHIR, Si
 // byResource is somebody of whom one clerk or two tell resource by resource.
 func (s *story) byResource(ctx context.Context) error {
 	doors := []*hospital.FHIR{s.w.client(), s.w.client()}[:1+s.n%2]
-	if _, err := s.desk.Work(ctx, 5, doors...); err != nil {
+	if err := s.desk.Work(ctx, 5, doors...); err != nil {
 		return err
 	}
 	return s.desk.Repeat(ctx, doors[0])

@@ -2,6 +2,7 @@ package storm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -35,7 +36,8 @@ type traffic struct {
 	resent   atomic.Int64
 	refused  atomic.Int64 // of the resent ones: answered AE
 
-	acceptedByFHIR, resentByFHIR atomic.Int64 // those of them at the FHIR door
+	acceptedByFHIR, resentByFHIR atomic.Int64 // those of them at the FHIR door, by message
+	written, overtaken           atomic.Int64 // resources, and writes that were refused because another one came before
 
 	mu       sync.Mutex
 	begun    int
@@ -100,18 +102,20 @@ func (t *traffic) close() {
 	}
 }
 
-// sender is a hospital's integration engine, and its record system beside it, where two can work.
+// sender is a hospital's integration engine, and its record system beside it, where two clerks can work.
 type sender struct {
 	hospital.Sender
-	fhir []*hospital.FHIR
+	fhir   *hospital.FHIR
+	clerks []*hospital.FHIR
 }
 
 // hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
 func (t *traffic) hospital(going, bounded context.Context, ward bool) {
-	s := &sender{Sender: hospital.Sender{Addr: t.door}, fhir: []*hospital.FHIR{{Door: t.fhir, SignIn: t.signIn}, {Door: t.fhir, SignIn: t.signIn}}}
+	client := func() *hospital.FHIR { return &hospital.FHIR{Door: t.fhir, SignIn: t.signIn} }
+	s := &sender{hospital.Sender{Addr: t.door}, client(), []*hospital.FHIR{client(), client()}}
 	defer func() {
 		s.Close()
-		for _, door := range s.fhir {
+		for _, door := range append(s.clerks, s.fhir) {
 			door.Close()
 			t.resent.Add(int64(door.Resent))
 			t.resentByFHIR.Add(int64(door.Resent))
@@ -137,7 +141,8 @@ func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 }
 
 // next is the next stay of the run. Its messages come in some order: every third time in any at all. One stay in five comes by FHIR as far as
-// FHIR tells the same, and by HL7 for the rest; of one in twelve a record system tells resource by resource.
+// FHIR tells the same, and by HL7 for the rest. Of one in twelve a record system tells resource by resource, and of another one in twelve it does so
+// while the messages come, which were recorded before and after.
 func (t *traffic) next() *visit {
 	t.mu.Lock()
 	t.begun++
@@ -149,21 +154,47 @@ func (t *traffic) next() *visit {
 		return &visit{Stay: record.Stay, desk: desk.New(r, record), clerks: 1 + r.IntN(2)}
 	}
 	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
-	if n%5 == 0 {
+	var told *desk.Desk
+	switch {
+	case n%12 == 3:
+		stay = oracle.NewStay(r, n, t.began.Add(-time.Duration(r.IntN(72))*time.Hour))
+		if record, ok := oracle.RecordOf(r, stay); ok {
+			told = desk.New(r, record)
+		}
+	case n%5 == 0:
 		stay = stay.ByFHIR(t.began)
 	}
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
 		stay.Messages = oracle.RevocationsLast(stay.Messages)
 	}
-	return &visit{Stay: stay}
+	return &visit{Stay: stay, desk: told, clerks: 1}
 }
 
 // tell sends a whole stay through its doors, each message until it is acknowledged.
 func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
-	for _, m := range v.Messages {
+	var work sync.WaitGroup
+	var byDesk error
+	if v.desk != nil {
+		work.Go(func() { byDesk = v.desk.Work(ctx, requests, s.clerks[:v.clerks]...) })
+	}
+	err := t.send(ctx, s, v.Messages)
+	work.Wait()
+	if v.desk != nil {
+		written, overtaken := v.desk.Done()
+		t.accepted.Add(int64(written))
+		t.written.Add(int64(written))
+		t.overtaken.Add(int64(overtaken))
+	}
+	v.acknowledged = time.Now()
+	return errors.Join(err, byDesk)
+}
+
+// send sends one message after another.
+func (t *traffic) send(ctx context.Context, s *sender, messages []oracle.Told) error {
+	for _, m := range messages {
 		if m.FHIR != nil {
-			if _, err := s.fhir[0].Post(ctx, m.ControlID, m.FHIR); err != nil {
+			if _, err := s.fhir.Post(ctx, m.ControlID, m.FHIR); err != nil {
 				return err
 			}
 			t.acceptedByFHIR.Add(1)
@@ -176,15 +207,6 @@ func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
 		}
 		t.accepted.Add(1)
 	}
-	if v.desk != nil {
-		n, err := v.desk.Work(ctx, requests, s.fhir[:v.clerks]...)
-		if err != nil {
-			return err
-		}
-		t.acceptedByFHIR.Add(int64(n))
-		t.accepted.Add(int64(n))
-	}
-	v.acknowledged = time.Now()
 	return nil
 }
 

@@ -268,6 +268,19 @@ func TestDeathAsMessagesTellIt(t *testing.T) {
 	}
 }
 
+// Who is only told by a birth date does not become the person of the visit, so that the next message with that birth date would be taken for theirs.
+func TestAMessageWithoutANumberMakesNobodyElseThePerson(t *testing.T) {
+	for name, nobody := range map[string]string{"no number": "", "another NHS number": "9990000034^^^NHS^NH"} {
+		state := folded(t,
+			adt("A01", "1", "20260825092000", "PID-3", "1111^^^RAJ^PI"),
+			discharge("2", day+"143000", "PID-3", nobody, "PID-7", "19500101"),
+			discharge("3", day+"150000", "PID-3", "2222^^^RAJ^PI", "PID-7", "19500101", "PD1-3", "X^^F81010"))
+		if !slices.Contains(kinds(state.Problems), VisitNumberReused) || state.Person.PatientNumber != "1111" || len(state.LeftOut) != 1 {
+			t.Errorf("%s: number %s, problems %v", name, state.Person.PatientNumber, state.Problems)
+		}
+	}
+}
+
 func TestAVisitNumberUsedForTwoPeople(t *testing.T) {
 	first := []string{"PID-3", "9990000026^^^NHS^NH~1111^^^RAJ^PI"}
 	with := func(ids, birth string) []byte {

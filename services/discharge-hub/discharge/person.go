@@ -90,7 +90,11 @@ func ofOnePerson(order, people []*Fact, numbers merged) (own, others []*Fact) {
 			continue
 		}
 		own = append(own, f)
-		person.nhsNumber, person.birthDate = person.nhsNumber.then(f.NHSNumber), person.birthDate.then(f.BirthDate)
+		if number != "" {
+			person.nhsNumber, person.birthDate = person.nhsNumber.then(f.NHSNumber), person.birthDate.then(f.BirthDate)
+		} else { // only the visit number says whose it is: it corrects nothing by which people are told apart
+			person = person.or(f.NHSNumber, f.BirthDate)
+		}
 		if adopts {
 			person.patientNumbers = append(person.patientNumbers, number)
 			person = person.or(told.nhsNumber, told.birthDate)

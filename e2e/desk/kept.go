@@ -10,11 +10,11 @@ import (
 	"github.com/homeward-care/homeward/e2e/oracle"
 )
 
-// RequestsSQL reads the requests at the FHIR door that the hub acts on as a Request each, ResourcesSQL what they have come to as a Resource. $1 is a
-// record's key, or what those of several begin with.
+// RequestsSQL reads the requests at the FHIR door that the hub acts on as a Request each; $1 is a record's key, or what those of several begin with.
+// ResourcesSQL reads resources as a Resource each; $1 are their ids.
 const (
 	RequestsSQL  = `SELECT control_id, body FROM inbound WHERE format = 'fhir' AND accepted AND starts_with(control_id, $1)`
-	ResourcesSQL = `SELECT id::text, version, body FROM fhir_resource WHERE version > 0 AND strpos(body, $1) > 0`
+	ResourcesSQL = `SELECT id::text, version, body FROM fhir_resource WHERE version > 0 AND id = ANY($1::text[]::uuid[])`
 )
 
 // Request is a stored request, by its X-Request-ID.
@@ -46,6 +46,14 @@ func KeptOf(requests []Request, resources []Resource) Kept {
 		k.resources[r.ID] = r
 	}
 	return k
+}
+
+// Resources are the ids of what the clerks have written.
+func (d *Desk) Resources() (ids []string) {
+	for _, o := range d.answered {
+		ids = append(ids, path.Base(o.answer.Location))
+	}
+	return ids
 }
 
 // Check holds what the clerks were answered against what is kept: each write is stored once; the versions of a resource are 1, 2, 3, each the answer to one write,

@@ -66,6 +66,9 @@ func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*sto
 	}
 	for i := range 3 {
 		stay := oracle.NewStay(r, 10*n+i, time.Now().AddDate(0, 0, -50+20*i))
+		if i == 0 {
+			stay = stay.Faulty(of)
+		}
 		scenes = append(scenes, func(ctx context.Context) error { return s.send(ctx, stay.Messages...) })
 	}
 	failed := make([]error, len(scenes))

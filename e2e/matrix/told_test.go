@@ -50,7 +50,7 @@ func (s *story) written(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resources, err := rowsOf[desk.Resource](ctx, s.w, desk.ResourcesSQL, s.desk.Record.Key)
+	resources, err := rowsOf[desk.Resource](ctx, s.w, desk.ResourcesSQL, s.desk.Resources())
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 	for n := range 2000 {
 		r := rand.New(rand.NewPCG(uint64(n), 11))
 		stay := oracle.NewStay(r, n, leaving[n%len(leaving)])
+		if n%3 == 1 {
+			stay = stay.Faulty(r)
+		}
 		told := stay.Messages
 		if record, ok := oracle.RecordOf(r, stay); ok && n%3 == 0 {
 			told = append(told, written(r, record, stay)...)
@@ -43,6 +46,11 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 				reading, err = fhir.Stored(byKey[m.Feed], m.FHIR)
 			default:
 				reading = discharge.FromEvent(byKey[m.Feed], eventOf(m))
+			}
+			for _, kind := range m.Raises {
+				if !slices.ContainsFunc(reading.Problems, func(p discharge.Problem) bool { return p.Kind == kind }) {
+					t.Errorf("stay %s, message %s raises no %s: %s", stay.Key, m.ControlID, kind, m.HL7)
+				}
 			}
 			if err != nil || m.FHIR != nil && !reading.Usable {
 				t.Fatalf("stay %s, message %s: %v %v", stay.Key, m.ControlID, err, reading.Problems)

@@ -23,7 +23,7 @@ import (
 // at once all services agree.
 func (s *storm) check(ctx context.Context) []string {
 	found := slices.Clone(s.traffic.rejected)
-	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkWritten, s.checkAgreement}, {s.checkOutcomes, s.checkSlots}} {
+	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkWritten, s.checkAgreement}, {s.checkRaised, s.checkOutcomes, s.checkSlots}} {
 		for _, look := range looks {
 			wrong, err := look(ctx)
 			if err != nil {
@@ -63,11 +63,17 @@ func (s *storm) checkMessages(ctx context.Context) ([]string, error) {
 
 // checkWritten says that what was written resource by resource is kept as it was answered. What was told by it goes into the outcomes.
 func (s *storm) checkWritten(ctx context.Context) ([]string, error) {
+	var ids []string
+	for _, v := range s.traffic.visits() {
+		if v.desk != nil {
+			ids = append(ids, v.desk.Resources()...)
+		}
+	}
 	requests, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Request], desk.RequestsSQL, recordKeys)
 	if err != nil {
 		return nil, err
 	}
-	resources, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Resource], desk.ResourcesSQL, recordKeys)
+	resources, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Resource], desk.ResourcesSQL, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +87,12 @@ func (s *storm) checkWritten(ctx context.Context) ([]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// checkRaised says that messages that lack something or contradict themselves are exceptions, and that no others are.
+func (s *storm) checkRaised(ctx context.Context) ([]string, error) {
+	open, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[oracle.Raised], oracle.RaisedSQL, oracle.OfMessages)
+	return oracle.CheckRaised(s.traffic.told(), open), err
 }
 
 // recordKeys is what the keys of records begin with.
@@ -108,6 +120,16 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return found, err
 	}
+	type record struct{ Spell, Number, Ward string }
+	people, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[record],
+		`SELECT spell_id::text, person::json->>'PatientNumber', person::json->>'Ward' FROM person`)
+	if err != nil {
+		return found, err
+	}
+	records := map[string]record{}
+	for _, p := range people {
+		records[p.Spell] = p
+	}
 	stays := map[string]*visit{}
 	for _, v := range s.traffic.visits() {
 		for _, m := range v.told() {
@@ -131,7 +153,7 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return found, err
 		}
-		seen := oracle.SeenOf(task).With(h)
+		seen := oracle.SeenOf(task).With(h).WithRecord(records[want.SpellID].Number, records[want.SpellID].Ward)
 		wrong := append(oracle.Check(want, seen), oracle.CheckNotices(want, seen, oracle.Delivered{From: s.traffic.began, To: time.Now()}, s.traffic.began)...)
 		if task.GetAssessmentStatus() != care[want.SpellID].Assessment || task.GetReablementStatus() != care[want.SpellID].Reablement {
 			wrong = append(wrong, fmt.Sprintf("spell %s: the task knows of assessment %q and reablement %q; they are %+v", want.SpellID,

@@ -19,8 +19,8 @@ type Report struct {
 	// ByFHIR are those of them that were told by a FHIR message, Written those by a resource; ResentByFHIR are of both.
 	ByFHIR, Written, ResentByFHIR int
 	// Overtaken are the writes that were refused because another one came before.
-	Overtaken int
-	Visits, Tasks        int
+	Overtaken     int
+	Visits, Tasks int
 	// Posts and Answers are what came to the webhook and to the ward, PostsAgain and AnswersAgain those that came more than once.
 	Posts, PostsAgain, Answers, AnswersAgain int
 	// Settled is the time from when all parts were back until everything was delivered and all services agreed.

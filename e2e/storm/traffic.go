@@ -142,7 +142,7 @@ func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 
 // next is the next stay of the run. Its messages come in some order: every third time in any at all. One stay in five comes by FHIR as far as
 // FHIR tells the same, and by HL7 for the rest. Of one in twelve a record system tells resource by resource, and of another one in twelve it does so
-// while the messages come, which were recorded before and after.
+// while the messages come, which were recorded before and after. One in six has messages that lack something or contradict themselves.
 func (t *traffic) next() *visit {
 	t.mu.Lock()
 	t.begun++
@@ -163,6 +163,9 @@ func (t *traffic) next() *visit {
 		}
 	case n%5 == 0:
 		stay = stay.ByFHIR(t.began)
+	}
+	if n%6 == 2 {
+		stay = stay.Faulty(r)
 	}
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })

@@ -42,7 +42,7 @@ var needStay = []string{"A01", "A02", "A03", "A07", "A08", "A11", "A13"}
 func (m *Told) spoil(r *rand.Rand) (words string) {
 	aboutStay, other := m.SpellID != "" && !m.ofPerson(), nhsNumber(900_000+r.IntN(100_000))
 	of, numbers := feeds[m.Feed].provider, m.Fields["PID-3"]
-	switch r.IntN(11) {
+	switch r.IntN(12) {
 	case 0:
 		if !slices.Contains(needStay, m.Kind) {
 			return ""
@@ -100,6 +100,20 @@ func (m *Told) spoil(r *rand.Rand) (words string) {
 		m.Person, m.Patient = "", "" // nobody but the visit number says whose it is
 		return "has no number of " + of
 	case 9:
+		joins := slices.Contains(merges, m.Kind) && m.Kind != "A35" // an A35 without a second number merges accounts
+		switch {
+		case !m.ofPerson() || m.Sent != "":
+			return ""
+		case joins:
+			m.without("MRG-1")
+		case m.Dead == "Y":
+			m.Fields["PID-3"] = m.nhsAlone()
+		default:
+			return ""
+		}
+		m.becomes("no-patient-number")
+		return "merges nobody, or tells that nobody has died"
+	case 10:
 		m.without("EVN-2")
 		return "was recorded when it was sent"
 	}

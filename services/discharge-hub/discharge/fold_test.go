@@ -268,13 +268,20 @@ func TestDeathAsMessagesTellIt(t *testing.T) {
 	}
 }
 
-// Who is only told by a birth date does not become the person of the visit, so that the next message with that birth date would be taken for theirs.
-func TestAMessageWithoutANumberMakesNobodyElseThePerson(t *testing.T) {
-	for name, nobody := range map[string]string{"no number": "", "another NHS number": "9990000034^^^NHS^NH"} {
+// What a message without a patient number tells of its person lends nobody an identity, by which the next message of somebody else would be taken for theirs.
+func TestAMessageWithoutAPatientNumberMakesNobodyElseThePerson(t *testing.T) {
+	for name, c := range map[string]struct{ first, nobody, other []string }{
+		"another birth date": {nil, []string{"PID-7", "19500101"}, []string{"PID-7", "19500101"}},
+		"another NHS number, the same birth year": {nil, []string{"PID-3", "9990000034^^^NHS^NH", "PID-7", "1941"},
+			[]string{"PID-3", "9990000034^^^NHS^NH~2222^^^RAJ^PI", "PID-7", ""}},
+		"a birth date where none was known": {[]string{"PID-7", ""}, []string{"PID-7", "19500101"}, []string{"PID-7", "19500101"}},
+		"an NHS number where none was known": {[]string{"PID-7", ""}, []string{"PID-3", "9990000034^^^NHS^NH", "PID-7", ""},
+			[]string{"PID-3", "9990000034^^^NHS^NH~2222^^^RAJ^PI", "PID-7", ""}},
+	} {
 		state := folded(t,
-			adt("A01", "1", "20260825092000", "PID-3", "1111^^^RAJ^PI"),
-			discharge("2", day+"143000", "PID-3", nobody, "PID-7", "19500101"),
-			discharge("3", day+"150000", "PID-3", "2222^^^RAJ^PI", "PID-7", "19500101", "PD1-3", "X^^F81010"))
+			adt("A01", "1", "20260825092000", append([]string{"PID-3", "1111^^^RAJ^PI"}, c.first...)...),
+			discharge("2", day+"143000", append([]string{"PID-3", ""}, c.nobody...)...),
+			discharge("3", day+"150000", append([]string{"PID-3", "2222^^^RAJ^PI", "PD1-3", "X^^F81010"}, c.other...)...))
 		if !slices.Contains(kinds(state.Problems), VisitNumberReused) || state.Person.PatientNumber != "1111" || len(state.LeftOut) != 1 {
 			t.Errorf("%s: number %s, problems %v", name, state.Person.PatientNumber, state.Problems)
 		}

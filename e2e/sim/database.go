@@ -178,6 +178,9 @@ func (w *watchFor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, q pgx.Tr
 	if strings.Contains(q.SQL, "synchronous_commit") { // the relay has the lock: this connection holds it
 		fr.proc.session = sessionOf(conn)
 	}
+	if strings.Contains(q.SQL, "pg_try_advisory_lock(hashtext('claims") {
+		fr.proc.claims = sessionOf(conn)
+	}
 	if v.lose {
 		sessionOf(conn).lose.Store(true)
 	}

@@ -192,6 +192,10 @@ func (w *world) disturb() {
 		n.pausedUntil = w.sched.steps + 50 + w.rng.IntN(150)
 		n.proc.session.end()
 		n.proc.session = nil
+		if n.proc.claims != nil {
+			n.proc.claims.end()
+			n.proc.claims = nil
+		}
 	case clockAhead, clockBack:
 		if w.restore.service == n.service && n.service == "discharge-hub" && slices.ContainsFunc(w.desks, (*desk).busy) {
 			return // see mindsClock

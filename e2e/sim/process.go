@@ -59,6 +59,7 @@ type process struct {
 	closed  bool // its doors are: it has not taken over what a restore lost
 	workers []*worker
 	session *session // the relay's, which holds the advisory lock
+	claims  *session // the hub's, by which others see that it lives
 }
 
 // worker is one of a process's background workers.

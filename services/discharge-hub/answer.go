@@ -170,7 +170,8 @@ var outcomeWord = map[pickupv1.Outcome]string{
 	pickupv1.Outcome_OUTCOME_IN_ANOTHER_HOSPITAL: "in-another-hospital",
 }
 
-// queueAnswers stores words in their order, each once; source says for which feeds, from the rows u.
+// queueAnswers stores words in their order, each once; source says for which feeds, from the rows u. A word of a spell whose earlier one rests is
+// due when that is, so that whoever looks for what is due does not pass over it each time; while the earlier one is being sent, recordAttempt sees to it.
 func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, feeds []string, words []telling, more ...any) error {
 	if len(words) == 0 {
 		return nil
@@ -190,7 +191,8 @@ func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, 
 			WITH ORDINALITY AS u (feed, spell_id, word, about, at, team, outcome, traceparent, again, nr)
 		), wanted AS (`+source+`)
 		INSERT INTO answer (feed, spell_id, word, about, at, team, outcome, traceparent, recorded_at, next_try)
-		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $10, $10 FROM wanted ORDER BY nr
+		SELECT feed, spell_id, word, about, at, team, outcome, traceparent, $10, greatest($10, (SELECT CASE WHEN e.claimed_by IS NULL THEN e.next_try END
+			FROM answer e WHERE e.spell_id = wanted.spell_id AND e.feed = wanted.feed AND e.accepted_at IS NULL ORDER BY e.id LIMIT 1)) FROM wanted ORDER BY nr
 		ON CONFLICT (spell_id, feed, word, about) DO NOTHING`,
 		append([]any{feeds, spells, kinds, abouts, times, teams, outcomes, traces, agains, now}, more...)...)
 	if err != nil {
@@ -203,6 +205,7 @@ func queueAnswers(ctx context.Context, tx pgx.Tx, now time.Time, source string, 
 type queuedAnswer struct {
 	discharge.Answer
 	id          int64
+	by          int32     // the number of the process that has claimed it
 	tries       int       // with the one that is begun
 	begunAt     time.Time // the attempt's, as it is recorded
 	recordedAt  time.Time
@@ -213,17 +216,21 @@ type queuedAnswer struct {
 // none. An answer waits for the earlier ones of its spell. The attempt is recorded when it is begun, so that one whose end nobody sees is too.
 // An answer that is put off for longer than any is was put off by a clock that was ahead: it is due.
 func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Time) (*queuedAnswer, error) {
-	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}, begunAt: now}
+	a := &queuedAnswer{Answer: discharge.Answer{Feed: feed}, by: s.claims.number.Load(), begunAt: now}
+	if a.by == 0 {
+		return nil, pg.ErrNothing
+	}
 	var spell uuid.UUID
 	err := s.db.Pool.QueryRow(ctx, `
 		WITH claimed AS (
-			UPDATE answer SET next_try = $3, tries = tries + 1 WHERE id = coalesce((`+fmt.Sprintf(nextAnswer, `<= $2`)+`), (`+fmt.Sprintf(nextAnswer, `> $4`)+`))
+			UPDATE answer SET next_try = $3, tries = tries + 1, claimed_by = $5
+			WHERE id = coalesce((`+fmt.Sprintf(nextAnswer, fmt.Sprintf(abandoned, 5))+`), (`+fmt.Sprintf(nextAnswer, `next_try <= $2`)+`), (`+fmt.Sprintf(nextAnswer, `next_try > $4`)+`))
 			RETURNING *
 		), begun AS (
 			INSERT INTO answer_attempt (answer_id, at, result, said) SELECT id, $2, 'begun', '' FROM claimed
 		)
 		SELECT id, spell_id, word, about, at, team, outcome, tries, recorded_at, traceparent FROM claimed`,
-		feed, now, lease, now.Add(discharge.AfterReject+answerLease)).
+		feed, now, lease, now.Add(discharge.AfterReject+answerLease), a.by).
 		Scan(&a.id, &spell, &a.Word, &a.About, &a.At, &a.Team, &a.Outcome, &a.tries, &a.recordedAt, &a.traceparent)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, pg.ErrNothing
@@ -243,17 +250,18 @@ func (s *store) claimAnswer(ctx context.Context, feed string, now, lease time.Ti
 	return a, nil
 }
 
-// nextAnswer finds one whose next try is within a span of time; each span is one look into the index.
+// nextAnswer finds one of those that are abandoned, or whose next try is within a span of time; each is one look into an index. That it is the first
+// of its spell is no NOT EXISTS, which PostgreSQL joins: by all the open answers of the feed while it has no statistics.
 const nextAnswer = `
-	SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND a.next_try %s
-		AND NOT EXISTS (SELECT 1 FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.id < a.id AND e.accepted_at IS NULL)
+	SELECT id FROM answer a WHERE a.feed = $1 AND a.accepted_at IS NULL AND %s
+		AND a.id = (SELECT e.id FROM answer e WHERE e.spell_id = a.spell_id AND e.feed = a.feed AND e.accepted_at IS NULL ORDER BY e.id LIMIT 1)
 	ORDER BY a.next_try, a.id LIMIT 1 FOR UPDATE SKIP LOCKED`
 
 // AnswerRejected is the kind of the exception of a spell whose answer the hospital's receiver rejects.
 const answerRejected = "answer-rejected"
 
 // recordAttempt stores what came of sending an answer, and opens or closes the exception that goes with it. The spell's later answers wait
-// for it, so they need not be looked at before.
+// for it, so they need not be looked at before. Where the claim has gone to another process, only the attempt is noted: the answer is that one's.
 func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time, o attempt) error {
 	var accepted *time.Time
 	if o.accepted() {
@@ -262,23 +270,26 @@ func (s *store) recordAttempt(ctx context.Context, a *queuedAnswer, at time.Time
 	detail := fmt.Sprintf("answers of feed %s: the hospital's receiver rejects what the ward is to be told of this spell. "+
 		"Let the receiver be set up for it (answer_attempt holds what it says); it is tried again every hour", a.Feed)
 	_, err := s.db.Pool.Exec(ctx, `
-		WITH attempt AS (
-			UPDATE answer_attempt SET accepted_at = coalesce(accepted_at, $6), result = CASE WHEN at = $13 THEN $3 ELSE result END, said = CASE WHEN at = $13 THEN $4 ELSE said END
+		WITH mine AS (
+			UPDATE answer SET rejected = $5, accepted_at = $6, next_try = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz ELSE next_try END, claimed_by = NULL
+			WHERE id = $1 AND claimed_by = $14 AND accepted_at IS NULL RETURNING id
+		), attempt AS (
+			UPDATE answer_attempt SET accepted_at = CASE WHEN EXISTS (SELECT FROM mine) THEN coalesce(accepted_at, $6) ELSE accepted_at END,
+				result = CASE WHEN at = $13 THEN $3 ELSE result END, said = CASE WHEN at = $13 THEN $4 ELSE said END
 			WHERE answer_id = $1 AND (at = $13 OR $6::timestamptz IS NOT NULL)
-		), moved AS (
-			UPDATE answer SET rejected = id = $1 AND $5, accepted_at = CASE WHEN id = $1 THEN $6::timestamptz END,
-				next_try = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz ELSE next_try END
-			WHERE spell_id = $8 AND feed = $9 AND accepted_at IS NULL AND id >= $1 AND (id = $1 OR $6::timestamptz IS NULL)
+		), later AS (
+			UPDATE answer SET rejected = false, next_try = $7
+			WHERE spell_id = $8 AND feed = $9 AND accepted_at IS NULL AND id > $1 AND $6::timestamptz IS NULL AND EXISTS (SELECT FROM mine)
 		), opened AS (
 			INSERT INTO exception (kind, owner, opened_at, spell_id, detail)
-			SELECT $10, $11, $2, $8, $12
+			SELECT $10, $11, $2, $8, $12 FROM mine
 			WHERE $5 AND NOT EXISTS (SELECT 1 FROM exception e WHERE e.spell_id = $8 AND e.kind = $10 AND e.closed_at IS NULL)
 		)
 		UPDATE exception SET closed_at = $2
-		WHERE $6::timestamptz IS NOT NULL AND spell_id = $8 AND kind = $10 AND closed_at IS NULL
+		WHERE $6::timestamptz IS NOT NULL AND EXISTS (SELECT FROM mine) AND spell_id = $8 AND kind = $10 AND closed_at IS NULL
 			AND NOT EXISTS (SELECT 1 FROM answer o WHERE o.spell_id = $8 AND o.rejected AND o.accepted_at IS NULL AND o.id <> $1)`,
 		a.id, at, cmp.Or(string(o.code), "none"), o.said, o.rejected(), accepted, at.Add(o.wait(a.tries)),
-		uuid.MustParse(a.SpellID), a.Feed, answerRejected, hubOwner, detail, a.begunAt)
+		uuid.MustParse(a.SpellID), a.Feed, answerRejected, hubOwner, detail, a.begunAt, a.by)
 	if err != nil {
 		return fmt.Errorf("record what came of an answer: %w", err)
 	}

@@ -168,7 +168,7 @@ func TestATryWhoseEndNobodySawIsRecorded(t *testing.T) {
 		VALUES ('open', $1, 'received', '1.1', now(), '', '', '', now(), now())`, spell); err != nil {
 		t.Fatal(err)
 	}
-	st := &store{db: h.db}
+	st := &store{db: h.db, claims: living(t, h.db)}
 	now := time.Now()
 	begun, err := st.claimAnswer(t.Context(), "open", now, now.Add(answerLease))
 	if err != nil || begun.tries != 1 {

@@ -391,7 +391,7 @@ func TestAVersionThatIsSavedWhileTheOneBeforeIsTakenIsPostedAtOnce(t *testing.T)
 	h, e := startPosting(t, &taskReceiver{status: 503})
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
-	p := &poster{client: client{ID: "mse-epr", Feeds: []discharge.Feed{{Provider: "RAJ"}}}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
+	p := &poster{client: client{ID: "mse-epr", Feeds: []discharge.Feed{{Provider: "RAJ"}}}, atATime: postBatch, store: &store{db: h.db, claims: living(t, h.db)}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 	var claimed []post
 	kittest.Eventually(t, "it is begun", func() bool {
 		var err error
@@ -426,10 +426,10 @@ func TestAPostWhoseEndNobodySawIsRecorded(t *testing.T) {
 	h, e := startPosting(t, &taskReceiver{status: 503})
 	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
 	kittest.Eventually(t, "it is tried", func() bool { return h.count(t, `SELECT count(*) FROM webhook_attempt WHERE status = 503`) > 0 })
+	p := &poster{client: client{ID: "mse-epr", Feeds: []discharge.Feed{{Provider: "RAJ"}}}, atATime: postBatch, store: &store{db: h.db, claims: living(t, h.db)}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 	var begun []post
 	kittest.Eventually(t, "it is begun again", func() bool {
 		var err error
-		p := &poster{client: client{ID: "mse-epr", Feeds: []discharge.Feed{{Provider: "RAJ"}}}, atATime: postBatch, store: &store{db: h.db}, now: func() time.Time { return time.Now().Add(time.Hour) }}
 		begun, err = p.claim(t.Context())
 		return err == nil && len(begun) == 1
 	})

@@ -126,6 +126,7 @@ func (p posting) Run(ctx context.Context) error {
 type post struct {
 	task     taskRow
 	attempt  int64 // its id
+	by       int32 // the number of the process that has claimed it
 	attempts int
 	since    time.Time
 	spell    uuid.UUID
@@ -158,20 +159,24 @@ func (p *poster) Step(ctx context.Context) (bool, error) {
 // begun is recorded of an attempt until it is known what came of it: the process that began it may die.
 const begun = "begun; what came of it is not known"
 
-// nextPosts finds those whose next try is within a span of time. A client's feeds may be other ones than when a Task became due to it: one of a
+// nextPosts finds those that are abandoned, or whose next try is within a span of time. A client's feeds may be other ones than when a Task became due to it: one of a
 // provider that is not among theirs is not the client's to see.
 const nextPosts = `
-	SELECT task_id FROM webhook_due d WHERE client = $1 AND next_at %s AND (SELECT provider FROM fhir_task t WHERE t.task_id = d.task_id) = ANY($7)
+	SELECT task_id FROM webhook_due d WHERE client = $1 AND %s AND (SELECT provider FROM fhir_task t WHERE t.task_id = d.task_id) = ANY($7)
 	ORDER BY next_at, task_id LIMIT $4 FOR UPDATE SKIP LOCKED`
 
 // claim takes what is due until the lease ends, and records that it is begun; pg.ErrNothing if nothing is due. What is put off for longer than
 // anything is was put off by a clock that was ahead: it is due.
 func (p *poster) claim(ctx context.Context) ([]post, error) {
-	now := p.now()
+	now, by := p.now(), p.store.claims.number.Load()
+	if by == 0 {
+		return nil, pg.ErrNothing
+	}
 	rows, err := p.store.db.Pool.Query(ctx, `
 		WITH claimed AS (
-			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1
-			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(`+fmt.Sprintf(nextPosts, `<= $2`)+`), '{}'), ARRAY(`+fmt.Sprintf(nextPosts, `> $6`)+`)))
+			UPDATE webhook_due d SET next_at = $3, attempts = d.attempts + 1, claimed_by = $8
+			WHERE client = $1 AND task_id = ANY (coalesce(nullif(ARRAY(`+fmt.Sprintf(nextPosts, fmt.Sprintf(abandoned, 8))+`), '{}'),
+				nullif(ARRAY(`+fmt.Sprintf(nextPosts, `next_at <= $2`)+`), '{}'), ARRAY(`+fmt.Sprintf(nextPosts, `next_at > $6`)+`)))
 			RETURNING d.task_id, d.attempts, d.since
 		), begun AS (
 			INSERT INTO webhook_attempt (client, task_id, version, at, status, error)
@@ -179,13 +184,14 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 		)
 		SELECT t.task_id, t.version, t.created_at, t.updated_at, t.handover, t.spell_id, c.attempts, c.since, b.id
 		FROM claimed c JOIN fhir_task t USING (task_id) JOIN begun b USING (task_id)`,
-		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry), providers(p.client.Feeds))
+		p.client.ID, now, now.Add(postLease), p.atATime, begun, now.Add(2*slowRetry), providers(p.client.Feeds), by)
 	if err != nil {
 		return nil, err
 	}
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (post, error) {
 		var one post
 		var text []byte
+		one.by = by
 		if err := row.Scan(&one.task.id, &one.task.Number, &one.task.Created, &one.task.UpdatedAt, &text, &one.spell, &one.attempts, &one.since, &one.attempt); err != nil {
 			return one, err
 		}
@@ -197,7 +203,7 @@ func (p *poster) claim(ctx context.Context) ([]post, error) {
 	return due, err
 }
 
-// deliver posts a Task once and notes what came of it.
+// deliver posts a Task once and notes what came of it. Where the claim has gone to another process, only the attempt is noted.
 func (p *poster) deliver(ctx context.Context, one post) error {
 	status, cause := p.send(ctx, one)
 	now := p.now()
@@ -217,15 +223,18 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 			one.attempt, now, status, text, p.client.ID, one.task.id); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
+		mine, err := tx.Exec(ctx, `UPDATE webhook_due SET claimed_by = NULL WHERE client = $1 AND task_id = $2 AND claimed_by = $3`, p.client.ID, one.task.id, one.by)
+		if err != nil || mine.RowsAffected() == 0 {
+			return err
+		}
 		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
 			return p.taken(ctx, tx, now, one)
 		}
-		due, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
-			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since))))
-		if err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
+			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since)))); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
-		if due.RowsAffected() == 0 || now.Sub(one.since) < slowAfter {
+		if now.Sub(one.since) < slowAfter {
 			return nil
 		}
 		_, err = tx.Exec(ctx, `

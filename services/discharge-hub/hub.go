@@ -138,7 +138,9 @@ func Wire(svc *service.Service, cfg Config, feedList []discharge.Feed) (*Hub, er
 	if err != nil {
 		return nil, err
 	}
-	st := &store{db: svc.DB, answered: func() []string { return clients.get().answered }}
+	st := &store{db: svc.DB, answered: func() []string { return clients.get().answered }, claims: &claims{db: svc.DB}}
+	svc.Loop("claims", st.claims.Step, claimsPoll, nil)
+	svc.AtClose(st.claims.Close)
 	tellBack(svc, st, clients)
 	if cfg.FeedsDir != "" || cfg.ClientsDir != "" {
 		svc.Loop("read feeds and clients", clients.Step, rosterPoll, nil)

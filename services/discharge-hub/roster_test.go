@@ -246,7 +246,7 @@ func TestWhatIsDueToAClientOfBeforeIsPostedToNobody(t *testing.T) {
 	}
 	a := client{ID: "a", Feeds: []discharge.Feed{{Provider: "RAJ"}}, Webhook: &webhook{}}
 	now := func() time.Time { return day(1, 10) }
-	p := &poster{client: a, atATime: postBatch, store: &store{db: db}, now: now}
+	p := &poster{client: a, atATime: postBatch, store: &store{db: db, claims: living(t, db)}, now: now}
 	due, err := p.claim(t.Context())
 	if err != nil || len(due) != 1 || h.count(t, `SELECT count(*) FROM fhir_task WHERE provider = 'RAJ' AND task_id = $1`, due[0].task.id) != 1 {
 		t.Errorf("posted are %+v, %v", due, err)

@@ -23,6 +23,7 @@ type store struct {
 	db       *pg.DB
 	answered func() []string // the feeds whose hospitals are told how far their handovers are; nil for none
 	teller   *teller         // nil where nobody is told
+	claims   *claims         // of this process; nil where nothing is sent
 }
 
 // insertInbound stores messages and queues the accepted ones for interpretation, in one statement and so in one commit. A message whose

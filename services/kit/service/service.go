@@ -66,7 +66,7 @@ type Service struct {
 // New opens the parts of a service. It does not wait for PostgreSQL or NATS: the health answer tells whether they are there.
 func New(ctx context.Context, name string, c Config, table authn.Table) (*Service, error) {
 	if c.DatabaseConns < leastConns {
-		return nil, fmt.Errorf("DATABASE_CONNS is %d; give at least %d: the relay keeps one to itself", c.DatabaseConns, leastConns)
+		return nil, fmt.Errorf("DATABASE_CONNS is %d; give at least %d: some parts keep one to themselves, as the relay does", c.DatabaseConns, leastConns)
 	}
 	tel, err := telemetry.New(ctx, telemetry.Config{Service: name, Endpoint: c.OTLPEndpoint, TracesPerSecond: c.TraceRate, LogLevel: c.LogLevel, LogTo: os.Stderr})
 	if err != nil {
@@ -131,6 +131,9 @@ func OpsRoles() authn.Table {
 
 // Go adds a part that runs until its context ends.
 func (s *Service) Go(part func(ctx context.Context) error) { s.parts = append(s.parts, part) }
+
+// AtClose adds what is given back when the service has stopped, before the parts that it was made of.
+func (s *Service) AtClose(f func()) { s.close = append(s.close, f) }
 
 // apart is the beat of the workers that handovers pass through: at most so much is added by each, and under load a batch holds what came
 // in that time.

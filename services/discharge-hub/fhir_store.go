@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/event"
 )
@@ -24,6 +25,18 @@ type fhirResource struct {
 	version   int64
 	updatedAt time.Time
 	body      json.RawMessage
+	// discharged says of an Encounter that a discharge was told by it and not taken back.
+	discharged bool
+}
+
+// hears notes what was told by the resource.
+func (r *fhirResource) hears(kind discharge.Kind) {
+	switch kind {
+	case discharge.KindDischarge:
+		r.discharged = true
+	case discharge.KindCancelDischarge, discharge.KindCancelAdmit:
+		r.discharged = false
+	}
 }
 
 // lockResource returns the resource, which nobody else writes until the transaction ends. One that is not there is made, with version 0.
@@ -34,8 +47,8 @@ func lockResource(ctx context.Context, tx pgx.Tx, typ, id, provider string) (*fh
 	}
 	r := &fhirResource{provider: provider}
 	var body string
-	if err := tx.QueryRow(ctx, `SELECT version, updated_at, body FROM fhir_resource WHERE type = $1 AND id = $2 FOR UPDATE`, typ, id).
-		Scan(&r.version, &r.updatedAt, &body); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT version, updated_at, body, discharged FROM fhir_resource WHERE type = $1 AND id = $2 FOR UPDATE`, typ, id).
+		Scan(&r.version, &r.updatedAt, &body, &r.discharged); err != nil {
 		return nil, fmt.Errorf("lock resource: %w", err)
 	}
 	r.body = json.RawMessage(body)
@@ -70,7 +83,7 @@ func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now tim
 	}
 	if _, err := tx.Exec(ctx, `
 		WITH saved AS (
-			UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5 WHERE type = $1 AND id = $2
+			UPDATE fhir_resource SET version = $3, updated_at = $4, body = $5, discharged = $8 WHERE type = $1 AND id = $2
 		), found_by AS (
 			SELECT DISTINCT * FROM unnest($6::text[], $7::text[]) AS u (name, token)
 		), gone AS (
@@ -78,7 +91,7 @@ func (r *fhirResource) save(ctx context.Context, tx pgx.Tx, s fhir.Sent, now tim
 				SELECT FROM found_by f WHERE (f.name, f.token) = (t.name, t.token))
 		)
 		INSERT INTO fhir_token (type, id, name, token) SELECT $1, $2, name, token FROM found_by ON CONFLICT DO NOTHING`,
-		s.Type, s.ID, r.version, now, string(s.Raw), names, tokens); err != nil {
+		s.Type, s.ID, r.version, now, string(s.Raw), names, tokens, r.discharged); err != nil {
 		return fmt.Errorf("save resource: %w", err)
 	}
 	return nil

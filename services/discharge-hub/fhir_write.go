@@ -293,7 +293,8 @@ func (d *fhirDoor) references(tx pgx.Tx, w write, req *fhir.Request) error {
 // tell stores for the interpreter what a request says.
 func (d *fhirDoor) tell(tx pgx.Tx, w write, req fhir.Request, held map[string]*fhirResource) ([]fhir.Issue, error) {
 	if !w.message {
-		req.Before = held[w.sent[0].Type].body
+		r := held[w.sent[0].Type]
+		req.Before, req.Discharged = r.body, r.discharged
 	}
 	e, issues := fhir.Read(w.feed, req)
 	if fhir.Refused(issues) {
@@ -301,6 +302,9 @@ func (d *fhirDoor) tell(tx pgx.Tx, w write, req fhir.Request, held map[string]*f
 	}
 	if !discharge.FromEvent(w.feed, e).Usable {
 		return nil, refuse(http.StatusUnprocessableEntity, fhir.Required, "nothing in it says for which stay or person it is")
+	}
+	if r := held[fhir.Encounter]; r != nil {
+		r.hears(e.Kind)
 	}
 	body, err := req.Encode()
 	if err != nil {

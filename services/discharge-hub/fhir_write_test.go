@@ -193,6 +193,21 @@ func TestATimeOfDeathByFHIRIsBelievedAsByHL7(t *testing.T) {
 	}
 }
 
+// TestADischargeIsCancelledThoughAMessageCameBetween: a message brings its own status, perhaps an older one, and that is not what became of the discharge.
+func TestADischargeIsCancelledThoughAMessageCameBetween(t *testing.T) {
+	h, e := startFHIR(t)
+	id := spellID("V1")
+	e.send(t, "POST", "/fhir/Encounter", aStay("finished", "V1", leftAt(day(2, 14)))).want(t, 201)
+	e.send(t, "POST", "/fhir/$process-message", aMessage("predicted-date", day(2, 9), aStay("in-progress", "V1", expectedOn))).want(t, 200)
+	if h.spell(t, id).GetDischarge() == nil {
+		t.Fatal("a message of before the discharge cancelled it")
+	}
+	e.send(t, "PUT", "/fhir/Encounter/"+id, aStay("in-progress", "V1")).want(t, 200)
+	if h.spell(t, id).GetDischarge() != nil {
+		t.Error("the discharge was not cancelled")
+	}
+}
+
 func TestConditionsOnWrites(t *testing.T) {
 	h, e := startFHIR(t)
 	stay, id := aStay("in-progress", "V1"), spellID("V1")

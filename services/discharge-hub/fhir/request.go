@@ -29,6 +29,8 @@ type Request struct {
 	Resource json.RawMessage `json:"resource"`
 	// Before is the version of the same resource that it replaces.
 	Before json.RawMessage `json:"before,omitempty"`
+	// Discharged says that a discharge was told by this Encounter and not taken back.
+	Discharged bool `json:"discharged,omitempty"`
 	// Patient and Encounter are those that the resource refers to, as they were known.
 	Patient   json.RawMessage `json:"patient,omitempty"`
 	Encounter json.RawMessage `json:"encounter,omitempty"`
@@ -77,7 +79,7 @@ func Read(feed discharge.Feed, req Request) (discharge.Event, []Issue) {
 		r.alive(resource, r.quietly(req.Before))
 	case Encounter:
 		r.encounter(resource)
-		r.status(resource, r.quietly(req.Before))
+		r.status(resource, r.quietly(req.Before), req.Discharged)
 		r.subject(resource, req.Patient)
 	case ServiceRequest:
 		r.referral(resource)

@@ -201,7 +201,7 @@ func (r *reader) readiness(x element) {
 }
 
 // status reads what the status of an Encounter says after what it said before.
-func (r *reader) status(enc, before element) {
+func (r *reader) status(enc, before element, discharged bool) {
 	e, was := &r.event, before.get("status").text()
 	end := enc.get("period", "end")
 	switch status := enc.get("status"); status.text() {
@@ -213,7 +213,7 @@ func (r *reader) status(enc, before element) {
 			e.Kind = discharge.KindCancelExpect
 		}
 	case "planned", "arrived", "triaged", "in-progress", "onleave":
-		e.Kind = present(status.text(), was)
+		e.Kind = present(status.text(), was, discharged)
 		if end.present() {
 			end.wrong(Invariant, "is given though the person has not left; give the expected date as the extension %s", plannedEndDate)
 		}
@@ -225,10 +225,10 @@ func (r *reader) status(enc, before element) {
 	e.ExpectationCleared = expected(before).present() && !expected(enc).present()
 }
 
-// present is what a status without an end says after the one before it.
-func present(status, was string) discharge.Kind {
+// present is what a status without an end says after the one before it, and after a discharge that was not taken back.
+func present(status, was string, discharged bool) discharge.Kind {
 	switch {
-	case was == "finished":
+	case was == "finished" || discharged:
 		return discharge.KindCancelDischarge
 	case status == "planned":
 		return discharge.KindExpect

@@ -3,9 +3,11 @@ package hospital
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -22,36 +24,42 @@ type FHIR struct {
 	http   *http.Client
 }
 
+// FHIRRequest is a request that writes, or, without an ID, one that reads.
+type FHIRRequest struct {
+	Method, Path string
+	ID           string // X-Request-ID
+	IfMatch      string
+	IfNoneExist  string
+	Body         []byte
+}
+
 // FHIRAnswer is what was answered.
 type FHIRAnswer struct {
 	Status int
-	Body   []byte
-	again  time.Duration // what Retry-After asks for
+	ETag   string
+	// Location is a path at the door, such as /fhir/Patient/…
+	Location string
+	Body     []byte
+	again    time.Duration // what Retry-After asks for
 }
 
-// Send returns the first answer with 2xx to a request that writes. It gives up only at an answer that no repetition mends, and when ctx ends.
-func (f *FHIR) Send(ctx context.Context, method, path, requestID string, body []byte) (FHIRAnswer, error) {
-	return f.ask(ctx, method, path, requestID, body)
-}
+// OK says that it went well.
+func (a FHIRAnswer) OK() bool { return a.Status/100 == 2 }
 
-// Get reads until it is answered with 2xx.
-func (f *FHIR) Get(ctx context.Context, path string) (FHIRAnswer, error) {
-	return f.ask(ctx, http.MethodGet, path, "", nil)
-}
-
-func (f *FHIR) ask(ctx context.Context, method, path, requestID string, body []byte) (FHIRAnswer, error) {
+// Send returns the first answer with 2xx. It gives up only at an answer that no repetition mends, which it returns with an error, and when ctx ends.
+func (f *FHIR) Send(ctx context.Context, r FHIRRequest) (FHIRAnswer, error) {
 	for ctx.Err() == nil {
-		answer, err := f.try(ctx, method, path, requestID, body)
+		answer, err := f.try(ctx, r)
 		rest := 50 * time.Millisecond
 		switch {
-		case err == nil && answer.Status/100 == 2:
+		case err == nil && answer.OK():
 			return answer, nil
 		case err == nil && answer.Status == http.StatusUnauthorized:
 			f.token = ""
 		case err == nil && answer.Status == http.StatusTooManyRequests: // nothing was stored, as with 5xx
 			rest = max(rest, answer.again)
 		case err == nil && answer.Status < http.StatusInternalServerError:
-			return answer, fmt.Errorf("%s %s: answered %d: %s", method, path, answer.Status, answer.Body)
+			return answer, fmt.Errorf("%s %s: answered %d: %s", r.Method, r.Path, answer.Status, answer.Body)
 		}
 		f.Resent++
 		select {
@@ -62,7 +70,17 @@ func (f *FHIR) ask(ctx context.Context, method, path, requestID string, body []b
 	return FHIRAnswer{}, ctx.Err()
 }
 
-func (f *FHIR) try(ctx context.Context, method, path, requestID string, body []byte) (FHIRAnswer, error) {
+// Post sends a FHIR message.
+func (f *FHIR) Post(ctx context.Context, requestID string, message []byte) (FHIRAnswer, error) {
+	return f.Send(ctx, FHIRRequest{Method: http.MethodPost, Path: "/fhir/$process-message", ID: requestID, Body: message})
+}
+
+// Get reads.
+func (f *FHIR) Get(ctx context.Context, path string) (FHIRAnswer, error) {
+	return f.Send(ctx, FHIRRequest{Method: http.MethodGet, Path: path})
+}
+
+func (f *FHIR) try(ctx context.Context, r FHIRRequest) (FHIRAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	if f.http == nil {
@@ -75,23 +93,63 @@ func (f *FHIR) try(ctx context.Context, method, path, requestID string, body []b
 		}
 		f.token = token
 	}
-	req, err := http.NewRequestWithContext(ctx, method, f.Door+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, r.Method, f.Door+r.Path, bytes.NewReader(r.Body))
 	if err != nil {
 		return FHIRAnswer{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+f.token)
-	if requestID != "" {
-		req.Header.Set("X-Request-ID", requestID)
-		req.Header.Set("Content-Type", "application/fhir+json")
+	headers := map[string]string{"Authorization": "Bearer " + f.token, "X-Request-ID": r.ID, "If-Match": r.IfMatch, "If-None-Exist": r.IfNoneExist}
+	if r.ID != "" {
+		headers["Content-Type"] = "application/fhir+json"
+	}
+	for name, value := range headers {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
 	}
 	resp, err := f.http.Do(req)
 	if err != nil {
 		return FHIRAnswer{}, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	answer := FHIRAnswer{Status: resp.StatusCode, ETag: resp.Header.Get("ETag")}
+	if there, err := url.Parse(resp.Header.Get("Location")); err == nil {
+		answer.Location = there.Path
+	}
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // the hub sends seconds, or nothing
-	return FHIRAnswer{resp.StatusCode, answer, time.Duration(seconds) * time.Second}, err
+	answer.again = time.Duration(seconds) * time.Second
+	answer.Body, err = io.ReadAll(resp.Body)
+	return answer, err
+}
+
+// Page is what a search has found.
+type Page struct {
+	Resources map[string]json.RawMessage // by id
+	Next      string                     // the path at the door of the next page; empty on the last one
+}
+
+// Found reads the answer to a search.
+func Found(body []byte) (Page, error) {
+	var bundle struct {
+		Entry []struct{ Resource json.RawMessage }
+		Link  []struct{ Relation, URL string }
+	}
+	if err := json.Unmarshal(body, &bundle); err != nil {
+		return Page{}, err
+	}
+	p := Page{Resources: map[string]json.RawMessage{}}
+	for _, e := range bundle.Entry {
+		var resource struct{ ID string }
+		if err := json.Unmarshal(e.Resource, &resource); err != nil {
+			return p, err
+		}
+		p.Resources[resource.ID] = e.Resource
+	}
+	for _, l := range bundle.Link {
+		if next, err := url.Parse(l.URL); err == nil && l.Relation == "next" {
+			p.Next = next.RequestURI()
+		}
+	}
+	return p, nil
 }
 
 // Close ends the connections.

@@ -35,7 +35,7 @@ func TestARequestIsSentUntilItIsAnsweredForGood(t *testing.T) {
 			defer door.Close()
 			client := FHIR{Door: door.URL, SignIn: func(context.Context) (string, error) { return "a token", nil }}
 			defer client.Close()
-			answer, err := client.Send(t.Context(), http.MethodPost, "/", "7", []byte("{}"))
+			answer, err := client.Send(t.Context(), FHIRRequest{Method: http.MethodPost, Path: "/", ID: "7", Body: []byte("{}")})
 			if (err != nil) != tt.refused || answer.Status != tt.answers[tt.sent-1] || len(sent) != tt.sent {
 				t.Errorf("Send() = %d, %v after %d requests", answer.Status, err, len(sent))
 			}

@@ -28,9 +28,19 @@ var edges = []struct{ producer, eventType, consumer string }{
 	{community, "homeward.pickup.task.v1", hub},
 }
 
-// check says what is still missing, or wrong, of what was acknowledged in a story and of all that the services hold.
+// check says what is still missing, or wrong, of what was acknowledged in a story and of all that the services hold. As long as something is on
+// its way it looks at nothing else: looking costs the services time, too.
 func (s *story) check(ctx context.Context) error {
-	return errors.Join(s.w.settled(ctx), s.w.sound(ctx), s.stored(ctx), s.outcomes(ctx), s.teamsOfMerged(ctx), s.storedByFHIR(ctx), s.posted(ctx), s.answered(ctx))
+	for _, looks := range [][]func(context.Context) error{{s.w.settled, s.stored}, {s.w.sound, s.written, s.raised, s.outcomes, s.teamsOfMerged, s.storedByFHIR, s.posted, s.answered}} {
+		var failed []error
+		for _, look := range looks {
+			failed = append(failed, look(ctx))
+		}
+		if err := errors.Join(failed...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settled: nothing is on its way, every handover is delivered, and the services agree on every version.
@@ -124,11 +134,17 @@ func (s *story) stored(ctx context.Context) error {
 	return err
 }
 
+// raised: messages that lack something or contradict themselves are exceptions, and no others are.
+func (s *story) raised(ctx context.Context) error {
+	open, err := rowsOf[oracle.Raised](ctx, s.w, oracle.RaisedSQL, oracle.OfMessages)
+	return errors.Join(append(complaints(oracle.CheckRaised(s.told, open)), err)...)
+}
+
 // outcomes: what was acknowledged has come to what it must, in the oracle's words.
 func (s *story) outcomes(ctx context.Context) error {
 	var failed []error
 	now := time.Now()
-	for _, want := range oracle.ExpectWith(s.told, s.care) {
+	for _, want := range oracle.ExpectWith(s.all(), s.care) {
 		var data []byte
 		err := s.w.db[community].QueryRow(ctx, `SELECT data FROM outbox WHERE id = $1`, want.TaskID).Scan(&data)
 		if err != nil {
@@ -147,7 +163,13 @@ func (s *story) outcomes(ctx context.Context) error {
 		if h.GetDeliveredAt() == nil {
 			failed = append(failed, fmt.Errorf("spell %s is not delivered", want.SpellID))
 		}
-		seen := oracle.SeenOf(task).With(h)
+		var number, ward string
+		if err := s.w.db[hub].QueryRow(ctx, `SELECT person::json->>'PatientNumber', person::json->>'Ward' FROM person WHERE spell_id = $1`, want.SpellID).
+			Scan(&number, &ward); err != nil {
+			failed = append(failed, fmt.Errorf("the person of %s: %w", want.SpellID, err))
+			continue
+		}
+		seen := oracle.SeenOf(task).With(h).WithRecord(number, ward)
 		wrong := oracle.CheckActed(want, s.acted[want.SpellID], seen)
 		if len(s.acted[want.SpellID]) == 0 {
 			wrong = append(wrong, oracle.CheckNotices(want, seen, oracle.Delivered{From: s.began, To: now}, now)...)

@@ -76,9 +76,21 @@ func (s *story) byFHIR(ctx context.Context) error {
 	)
 }
 
+// client is a client of the FHIR door, which signs in anew.
+func (w *world) client() *hospital.FHIR { return &hospital.FHIR{Door: w.FHIR, SignIn: w.signIn} }
+
+// byResource is somebody of whom one clerk or two tell resource by resource.
+func (s *story) byResource(ctx context.Context) error {
+	doors := []*hospital.FHIR{s.w.client(), s.w.client()}[:1+s.n%2]
+	if err := s.desk.Work(ctx, 5, doors...); err != nil {
+		return err
+	}
+	return s.desk.Repeat(ctx, doors[0])
+}
+
 // request sends a message by FHIR until it is stored.
 func (s *story) request(ctx context.Context, m oracle.Told) (hospital.FHIRAnswer, error) {
-	return s.door.Send(ctx, "POST", "/fhir/$process-message", m.ControlID, m.FHIR)
+	return s.door.Post(ctx, m.ControlID, m.FHIR)
 }
 
 func (s *story) post(ctx context.Context, m oracle.Told) error {

@@ -85,7 +85,7 @@ func (c cell) apart() bool {
 // The environment says how much to run: MATRIX=all for every cell, PAIRS for how many pairs, SEED of the stories and of the sample, STACKS
 // for how many stacks share the work.
 func TestWhatWasAcknowledgedSurvivesEveryFault(t *testing.T) {
-	seed, npairs, stacks := number(t, "SEED", 1), number(t, "PAIRS", 0), number(t, "STACKS", 2)
+	seed, npairs, stacks := number(t, "SEED", 1), number(t, "PAIRS", 0), number(t, "STACKS", 3)
 	cells := slice()
 	if os.Getenv("MATRIX") == "all" {
 		cells = all()

@@ -76,15 +76,19 @@ func changed(m, with hospital.Message) hospital.Message {
 
 // exception is the one of a message, read in full as a person reads it.
 func (s *story) exception(ctx context.Context, kind, controlID string) (*dischargev1.MessageException, error) {
-	list, err := s.w.hub.ListExceptions(ctx, &dischargev1.ListExceptionsRequest{Kind: kind, Filter: dischargev1.ExceptionFilter_EXCEPTION_FILTER_ALL, Limit: 500})
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range list.GetExceptions() {
-		if e.GetControlId() == controlID {
-			whole, err := s.w.hub.GetException(ctx, &dischargev1.GetExceptionRequest{Id: e.GetId()})
-			return whole.GetException(), err
+	for after := int64(0); ; {
+		list, err := s.w.hub.ListExceptions(ctx, &dischargev1.ListExceptionsRequest{Kind: kind, Filter: dischargev1.ExceptionFilter_EXCEPTION_FILTER_ALL, Limit: 500, AfterId: after})
+		if err != nil {
+			return nil, err
+		}
+		if len(list.GetExceptions()) == 0 {
+			return nil, fmt.Errorf("no exception of %s yet", controlID)
+		}
+		for _, e := range list.GetExceptions() {
+			if after = e.GetId(); e.GetControlId() == controlID {
+				whole, err := s.w.hub.GetException(ctx, &dischargev1.GetExceptionRequest{Id: after})
+				return whole.GetException(), err
+			}
 		}
 	}
-	return nil, fmt.Errorf("no exception of %s yet", controlID)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/homeward-care/homeward/e2e/desk"
 	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	assessmentv1 "github.com/homeward-care/homeward/proto/gen/homeward/assessment/v1"
@@ -32,11 +33,14 @@ type story struct {
 	door  *hospital.FHIR
 
 	mu    sync.Mutex
-	told  []oracle.Told             // acknowledged messages
-	acted map[string][]oracle.Acted // acknowledged commands, by spell
-	care  map[string]oracle.Care
-	extra []string // control ids of acknowledged messages that are about no spell
-	news  []string // and of those that are about a person
+	told  []oracle.Told // acknowledged messages
+	extra []string      // control ids of acknowledged messages that are about no spell
+	news  []string      // and of those that are about a person
+
+	desk   *desk.Desk                // where one person is told of resource by resource
+	byDesk []oracle.Told             // what the hub has made of that
+	acted  map[string][]oracle.Acted // acknowledged commands, by spell
+	care   map[string]oracle.Care
 
 	merges []merge
 	fresh  bool // nothing of it was lost with a database
@@ -44,22 +48,27 @@ type story struct {
 
 // begin is the nth story, of which nothing is told yet. Its hospital signs in anew at the FHIR door.
 func (w *world) begin(n int) *story {
-	return &story{w: w, n: n, began: time.Now(), door: &hospital.FHIR{Door: w.FHIR, SignIn: w.signIn}, acted: map[string][]oracle.Acted{}, care: map[string]oracle.Care{}}
+	return &story{w: w, n: n, began: time.Now(), door: w.client(), acted: map[string][]oracle.Acted{}, care: map[string]oracle.Care{}}
 }
 
 // tell plays the nth story to its end, with events in it that nobody can apply if there is to be poison.
 func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*story, error) {
 	s := w.begin(n)
 	s.fresh = true
+	of := rand.New(rand.NewPCG(uint64(n), 3))
+	s.desk = desk.New(of, oracle.NewRecord(of, n, s.began))
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wait sync.WaitGroup
-	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued, s.byFHIR, s.merged}
+	scenes := []func(context.Context) error{s.cared, s.moved, s.young, s.unclear, s.refused, s.newsOfSomebody, s.queued, s.byFHIR, s.byResource, s.merged}
 	if poison {
 		scenes = append(scenes, s.poisoned)
 	}
 	for i := range 3 {
 		stay := oracle.NewStay(r, 10*n+i, time.Now().AddDate(0, 0, -50+20*i))
+		if i == 0 {
+			stay = stay.Faulty(of)
+		}
 		scenes = append(scenes, func(ctx context.Context) error { return s.send(ctx, stay.Messages...) })
 	}
 	failed := make([]error, len(scenes))

@@ -22,7 +22,8 @@
 //	}
 //
 // A [Record] is a person of whom a hospital tells resource by resource. What it writes counts as recorded when the hub received it, which only
-// the hub can say: [Write.Received] makes a message of what was written and that time.
+// the hub can say: [Write.Received] makes a message of what was written and that time. [RecordOf] is one of somebody of whom messages tell too.
+// [Stay.Faulty] adds messages that lack something or contradict themselves; [CheckRaised] holds the exceptions that those have by themselves.
 //
 // A merge joins the numbers of two records, and everything told under either is then told of both; about two numbers the last word counts.
 // After a moved visit the spell is the person's to whom it was given (records.go). A message may be about several spells: [Told.SpellIDs]. What

@@ -100,7 +100,7 @@ func sorted(order []Told) []Told {
 // expect says what must become of one spell, from its messages in order and from what is told of people.
 func expect(messages []Told, people records, care Care) Expected {
 	e := Expected{SpellID: messages[0].SpellID, TaskID: TaskID(messages[0].SpellID), Contact: "allowed"}
-	e.Exceptions = wrongTimes(messages)
+	e.Exceptions = ofMessages(messages)
 	// A visit number that is used again stays the first person's.
 	own := people.ofFirstPerson(people.moved(messages))
 	if len(own) < len(messages) {
@@ -201,9 +201,11 @@ func toHospital(destination string) bool {
 // leftOnTheirOwn: against advice 6, taken by a relative 7, either in the retired code 2 (NHS Data Dictionary, discharge method).
 func leftOnTheirOwn(method string) bool { return slices.Contains([]string{"2", "6", "7"}, method) }
 
-// wrongTimes are the exceptions of single messages: a discharge told more than a day ahead, which is not believed, or before the admission.
-func wrongTimes(messages []Told) (kinds []string) {
+// ofMessages are the exceptions of single messages: those that they raise, and a discharge told more than a day ahead, which is not believed, or before
+// the admission.
+func ofMessages(messages []Told) (kinds []string) {
 	for _, m := range messages {
+		kinds = append(kinds, m.Raises...)
 		switch {
 		case m.ahead(m.Left):
 			kinds = append(kinds, "discharge-in-the-future")

@@ -36,6 +36,19 @@ func NewRecord(r *rand.Rand, n int, now time.Time) *Record {
 	return p
 }
 
+// RecordOf is the record of a stay of which messages tell too, under the same visit number; false where it has none, or another provider is the
+// stay's. What is written knows nothing of what the messages say after the first.
+func RecordOf(r *rand.Rand, stay Stay) (*Record, bool) {
+	first := stay.Messages[0]
+	if first.Visit == "" || feeds[first.Feed].provider != feeds[fhirFeed].provider {
+		return nil, false
+	}
+	p := &Record{Stay: Stay{Key: "FR" + stay.Key, SpellID: stay.SpellID}, Rand: r}
+	p.says = Says{Person: first.Person, Visit: first.Visit, Patient: first.Patient, NHS: first.NHS, Born: first.Born, Admitted: first.Admitted,
+		Practice: first.Practice, Postcode: first.Postcode}
+	return p, true
+}
+
 // Patient says who the person is; now and then they have moved.
 func (p *Record) Patient() Write {
 	if p.IntN(2) == 0 {

@@ -29,7 +29,9 @@ type Told struct {
 	// that nobody handles.
 	SpellID string
 	Says
-	part int // of what the message says
+	// Raises are the exceptions that the message has by itself, whatever the others say; see OfMessages.
+	Raises []string
+	part   int // of what the message says
 	// Also is what the same message says of other spells: of the other one of two people whose beds are swapped, or of a visit under the
 	// number that it had before.
 	Also []About

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/feeds"
+	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 )
 
 // TestTheFoldIsAsTheOracleSays holds the hub's reading and folding alone, without a database, against the oracle: of far more stays than
@@ -26,14 +28,32 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 	for n := range 2000 {
 		r := rand.New(rand.NewPCG(uint64(n), 11))
 		stay := oracle.NewStay(r, n, leaving[n%len(leaving)])
+		if n%3 == 1 {
+			stay = stay.Faulty(r)
+		}
+		told := stay.Messages
+		if record, ok := oracle.RecordOf(r, stay); ok && n%3 == 0 {
+			told = append(told, written(r, record, stay)...)
+		}
 		var people []discharge.Fact
 		spells := map[string][]discharge.Fact{}
-		for _, m := range stay.Messages {
-			reading := discharge.FromEvent(byKey[m.Feed], eventOf(m))
-			if m.HL7 != nil {
-				if reading, err = discharge.FromHL7(byKey[m.Feed], m.HL7); err != nil {
-					t.Fatal(err)
+		for _, m := range told {
+			var reading discharge.Reading
+			switch {
+			case m.HL7 != nil:
+				reading, err = discharge.FromHL7(byKey[m.Feed], m.HL7)
+			case m.FHIR != nil:
+				reading, err = fhir.Stored(byKey[m.Feed], m.FHIR)
+			default:
+				reading = discharge.FromEvent(byKey[m.Feed], eventOf(m))
+			}
+			for _, kind := range m.Raises {
+				if !slices.ContainsFunc(reading.Problems, func(p discharge.Problem) bool { return p.Kind == kind }) {
+					t.Errorf("stay %s, message %s raises no %s: %s", stay.Key, m.ControlID, kind, m.HL7)
 				}
+			}
+			if err != nil || m.FHIR != nil && !reading.Usable {
+				t.Fatalf("stay %s, message %s: %v %v", stay.Key, m.ControlID, err, reading.Problems)
 			}
 			if !reading.Usable {
 				continue
@@ -46,7 +66,7 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 				}
 			}
 		}
-		expected := oracle.Expect(stay.Messages)
+		expected := oracle.Expect(told)
 		if len(expected) != len(spells) {
 			t.Errorf("stay %s (%v): %d spells, must be %d", stay.Key, stay.Turns, len(spells), len(expected))
 		}
@@ -60,6 +80,36 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 			return
 		}
 	}
+}
+
+// written is what a record system tells of a stay between its messages, as the hub stores that.
+func written(r *rand.Rand, record *oracle.Record, stay oracle.Stay) (told []oracle.Told) {
+	before := map[string]oracle.Write{}
+	at := stay.Messages[0].Recorded
+	for n := range 2 + r.IntN(5) {
+		// Never at the same moment as a message.
+		at = at.Add(time.Duration(1+r.IntN(24*60)) * time.Minute).Truncate(time.Second).Add(time.Microsecond)
+		if m := stay.Messages[r.IntN(len(stay.Messages))]; m.Recorded.After(at) {
+			at = m.Recorded.Add(time.Microsecond)
+		}
+		var w oracle.Write
+		switch r.IntN(6) {
+		case 0:
+			w = record.Patient()
+		case 1:
+			w = record.Referral([]string{"active", "revoked"}[r.IntN(2)], oracle.Subject{})
+		default:
+			w = record.Encounter([]string{"in-progress", "finished", "finished", "onleave", "cancelled"}[r.IntN(5)], oracle.Subject{}, at)
+		}
+		id := fmt.Sprintf("%s-%d", record.Key, n)
+		stored, err := fhir.Request{ID: id, Received: at, Resource: w.Body, Before: before[w.Type].Body}.Encode()
+		if err != nil {
+			panic(err) // it is JSON
+		}
+		told = append(told, w.Received(id, before[w.Type].Status, at, stored))
+		before[w.Type] = w
+	}
+	return told
 }
 
 // folded are the exceptions that a fold tells.

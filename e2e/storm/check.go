@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/homeward-care/homeward/e2e/desk"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
@@ -22,7 +23,7 @@ import (
 // at once all services agree.
 func (s *storm) check(ctx context.Context) []string {
 	found := slices.Clone(s.traffic.rejected)
-	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkAgreement}, {s.checkOutcomes, s.checkSlots}} {
+	for _, looks := range [][]func(context.Context) ([]string, error){{s.checkMessages, s.checkWritten, s.checkAgreement}, {s.checkRaised, s.checkOutcomes, s.checkSlots}} {
 		for _, look := range looks {
 			wrong, err := look(ctx)
 			if err != nil {
@@ -60,6 +61,43 @@ func (s *storm) checkMessages(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
+// checkWritten says that what was written resource by resource is kept as it was answered. What was told by it goes into the outcomes.
+func (s *storm) checkWritten(ctx context.Context) ([]string, error) {
+	var ids []string
+	for _, v := range s.traffic.visits() {
+		if v.desk != nil {
+			ids = append(ids, v.desk.Resources()...)
+		}
+	}
+	requests, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Request], desk.RequestsSQL, recordKeys)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[desk.Resource], desk.ResourcesSQL, ids)
+	if err != nil {
+		return nil, err
+	}
+	kept := desk.KeptOf(requests, resources)
+	var found []string
+	for _, v := range s.traffic.visits() {
+		if v.desk != nil {
+			var wrong []string
+			v.byDesk, wrong = v.desk.Check(kept)
+			found = append(found, wrong...)
+		}
+	}
+	return found, nil
+}
+
+// checkRaised says that messages that lack something or contradict themselves are exceptions, and that no others are.
+func (s *storm) checkRaised(ctx context.Context) ([]string, error) {
+	open, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[oracle.Raised], oracle.RaisedSQL, oracle.OfMessages)
+	return oracle.CheckRaised(s.traffic.told(), open), err
+}
+
+// recordKeys is what the keys of records begin with.
+const recordKeys = "FR"
+
 // checkOutcomes says that each stay has its spells and each spell its one task, as the oracle has it, and that nothing else came of them.
 func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	rows, err := query(ctx, s.stack, "community-pickup", pgx.RowTo[[]byte], `SELECT data FROM outbox WHERE type = 'homeward.pickup.task.v1'`)
@@ -82,9 +120,19 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return found, err
 	}
+	type record struct{ Spell, Number, Ward string }
+	people, err := query(ctx, s.stack, "discharge-hub", pgx.RowToStructByPos[record],
+		`SELECT spell_id::text, person::json->>'PatientNumber', person::json->>'Ward' FROM person`)
+	if err != nil {
+		return found, err
+	}
+	records := map[string]record{}
+	for _, p := range people {
+		records[p.Spell] = p
+	}
 	stays := map[string]*visit{}
 	for _, v := range s.traffic.visits() {
-		for _, m := range v.Messages {
+		for _, m := range v.told() {
 			for _, spell := range m.SpellIDs() {
 				stays[spell] = v
 			}
@@ -105,7 +153,7 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return found, err
 		}
-		seen := oracle.SeenOf(task).With(h)
+		seen := oracle.SeenOf(task).With(h).WithRecord(records[want.SpellID].Number, records[want.SpellID].Ward)
 		wrong := append(oracle.Check(want, seen), oracle.CheckNotices(want, seen, oracle.Delivered{From: s.traffic.began, To: time.Now()}, s.traffic.began)...)
 		if task.GetAssessmentStatus() != care[want.SpellID].Assessment || task.GetReablementStatus() != care[want.SpellID].Reablement {
 			wrong = append(wrong, fmt.Sprintf("spell %s: the task knows of assessment %q and reablement %q; they are %+v", want.SpellID,
@@ -125,7 +173,7 @@ func (s *storm) checkOutcomes(ctx context.Context) ([]string, error) {
 		}
 	}
 	ours, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[string], `
-		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^OR[0-9]{6}-'`)
+		SELECT DISTINCT f.spell_id::text FROM fact f JOIN inbound i ON i.id = f.inbound_id WHERE i.control_id ~ '^(OR|FR)[0-9]{6}-'`)
 	for _, id := range ours {
 		if !expected[id] {
 			found = append(found, fmt.Sprintf("spell %s came of nothing that was acknowledged", id))

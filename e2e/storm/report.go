@@ -16,9 +16,11 @@ type Report struct {
 	Fired map[string]int
 	// Acknowledged, Resent and Refused count messages that were answered AA, tries that failed, and those of them that were answered AE.
 	Acknowledged, Resent, Refused int
-	// ByFHIR and ResentByFHIR are those of them at the FHIR door.
-	ByFHIR, ResentByFHIR int
-	Visits, Tasks        int
+	// ByFHIR are those of them that were told by a FHIR message, Written those by a resource; ResentByFHIR are of both.
+	ByFHIR, Written, ResentByFHIR int
+	// Overtaken are the writes that were refused because another one came before.
+	Overtaken     int
+	Visits, Tasks int
 	// Posts and Answers are what came to the webhook and to the ward, PostsAgain and AnswersAgain those that came more than once.
 	Posts, PostsAgain, Answers, AnswersAgain int
 	// Settled is the time from when all parts were back until everything was delivered and all services agreed.
@@ -49,8 +51,9 @@ func (s *storm) report(ctx context.Context, quiet time.Time, settled, told time.
 		r.Violations = append(r.Violations, "no sender felt anything: nothing was broken")
 	}
 	r.ByFHIR, r.ResentByFHIR = int(s.traffic.acceptedByFHIR.Load()), int(s.traffic.resentByFHIR.Load())
-	if r.ByFHIR == 0 || r.ResentByFHIR == 0 {
-		r.Violations = append(r.Violations, "nobody felt anything at the FHIR door")
+	r.Written, r.Overtaken = int(s.traffic.written.Load()), int(s.traffic.overtaken.Load())
+	if r.ByFHIR == 0 || r.Written == 0 || r.Overtaken == 0 || r.ResentByFHIR == 0 {
+		r.Violations = append(r.Violations, "nobody felt anything at the FHIR door, or nobody met anybody there")
 	}
 	for _, n := range s.receivers.webhook.Posts() {
 		r.Posts, r.PostsAgain = r.Posts+n, r.PostsAgain+n-1
@@ -85,7 +88,8 @@ func (r Report) String() string {
 	line("messages acknowledged", r.Acknowledged)
 	line("sent again", r.Resent)
 	line("  of them answered AE", r.Refused)
-	line("  by FHIR, and sent again there", fmt.Sprint(r.ByFHIR, ", ", r.ResentByFHIR))
+	line("  by FHIR message, by resource, and sent again there", fmt.Sprint(r.ByFHIR, ", ", r.Written, ", ", r.ResentByFHIR))
+	line("writes that were overtaken", r.Overtaken)
 	line("spells", r.Visits)
 	line("tasks", r.Tasks)
 	line("looks at what must hold at every moment", r.Looks)

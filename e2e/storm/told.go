@@ -3,7 +3,6 @@ package storm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func (s *storm) checkTold(ctx context.Context) []string {
 	return found
 }
 
-// checkFHIR says that each acknowledged FHIR message is stored once, with one answer.
+// checkFHIR says that each acknowledged FHIR message, and each write, is stored once, with one answer.
 func (s *storm) checkFHIR(ctx context.Context) ([]string, error) {
 	count := func(sql string) (map[string]int, error) {
 		ids, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[string], sql)
@@ -43,7 +42,7 @@ func (s *storm) checkFHIR(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	answered, err := count(`SELECT request_id FROM fhir_answer WHERE status = 200`)
+	answered, err := count(`SELECT request_id FROM fhir_answer WHERE status / 100 = 2`)
 	if err != nil {
 		return nil, err
 	}
@@ -72,29 +71,17 @@ func (s *storm) checkPosts(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return found, err
 		}
-		var page struct {
-			Entry []struct{ Resource json.RawMessage }
-			Link  []struct{ Relation, URL string }
-		}
-		if err := json.Unmarshal(answer.Body, &page); err != nil {
+		page, err := hospital.Found(answer.Body)
+		if err != nil {
 			return found, err
 		}
-		for _, e := range page.Entry {
-			var task struct{ ID string }
-			if err := json.Unmarshal(e.Resource, &task); err != nil {
-				return found, err
-			}
+		for id, task := range page.Resources {
 			tasks++
-			if posted := s.receivers.webhook.Task(task.ID); !bytes.Equal(posted.Body, e.Resource) {
-				found = append(found, fmt.Sprintf("the webhook has %s, the Task is %s", posted.Body, e.Resource))
+			if posted := s.receivers.webhook.Task(id); !bytes.Equal(posted.Body, task) {
+				found = append(found, fmt.Sprintf("the webhook has %s, the Task is %s", posted.Body, task))
 			}
 		}
-		next = ""
-		for _, l := range page.Link {
-			if l.Relation == "next" {
-				next = strings.TrimPrefix(l.URL, s.stack.FHIR)
-			}
-		}
+		next = page.Next
 	}
 	kept, err := query(ctx, s.stack, "discharge-hub", pgx.RowTo[int], `SELECT count(*) FROM webhook_attempt`)
 	if err != nil {

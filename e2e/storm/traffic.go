@@ -2,6 +2,7 @@ package storm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/homeward-care/homeward/e2e/desk"
 	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/tools/devstack/stack"
@@ -34,7 +36,8 @@ type traffic struct {
 	resent   atomic.Int64
 	refused  atomic.Int64 // of the resent ones: answered AE
 
-	acceptedByFHIR, resentByFHIR atomic.Int64 // those of them at the FHIR door
+	acceptedByFHIR, resentByFHIR atomic.Int64 // those of them at the FHIR door, by message
+	written, overtaken           atomic.Int64 // resources, and writes that were refused because another one came before
 
 	mu       sync.Mutex
 	begun    int
@@ -49,12 +52,17 @@ const (
 	hospitals = 6
 	wards     = 3
 	pause     = 100 * time.Millisecond // of each connection between two stays: a busy hospital, not a benchmark
+	requests  = 5                      // of each who tells of somebody resource by resource: the door takes no more than 50 a second from all
 )
 
 // visit is a stay of which everything was acknowledged.
 type visit struct {
 	oracle.Stay
 	acknowledged time.Time
+
+	desk   *desk.Desk    // where it is told of resource by resource, if it is
+	clerks int           // who work there
+	byDesk []oracle.Told // what the hub has made of that; see checkWritten
 
 	assessment, reablement bool // what the ward asked for and got
 }
@@ -94,24 +102,29 @@ func (t *traffic) close() {
 	}
 }
 
-// sender is a hospital's integration engine, and its record system beside it.
+// sender is a hospital's integration engine, and its record system beside it, where two clerks can work.
 type sender struct {
 	hospital.Sender
-	fhir hospital.FHIR
+	fhir   *hospital.FHIR
+	clerks []*hospital.FHIR
 }
 
 // hospital is one connection that tells one stay after another while it is going; in a ward, staff then care for the person.
 func (t *traffic) hospital(going, bounded context.Context, ward bool) {
-	s := &sender{Sender: hospital.Sender{Addr: t.door}, fhir: hospital.FHIR{Door: t.fhir, SignIn: t.signIn}}
+	client := func() *hospital.FHIR { return &hospital.FHIR{Door: t.fhir, SignIn: t.signIn} }
+	s := &sender{hospital.Sender{Addr: t.door}, client(), []*hospital.FHIR{client(), client()}}
 	defer func() {
 		s.Close()
-		s.fhir.Close()
-		t.resent.Add(int64(s.Resent + s.fhir.Resent))
-		t.resentByFHIR.Add(int64(s.fhir.Resent))
+		for _, door := range append(s.clerks, s.fhir) {
+			door.Close()
+			t.resent.Add(int64(door.Resent))
+			t.resentByFHIR.Add(int64(door.Resent))
+		}
+		t.resent.Add(int64(s.Resent))
 		t.refused.Add(int64(s.Refused))
 	}()
 	for going.Err() == nil {
-		v := &visit{Stay: t.next()}
+		v := t.next()
 		err := t.tell(bounded, s, v)
 		if err == nil && ward {
 			err = t.care(bounded, v)
@@ -128,29 +141,63 @@ func (t *traffic) hospital(going, bounded context.Context, ward bool) {
 }
 
 // next is the next stay of the run. Its messages come in some order: every third time in any at all. One stay in five comes by FHIR as far as
-// FHIR tells the same, and by HL7 for the rest.
-func (t *traffic) next() oracle.Stay {
+// FHIR tells the same, and by HL7 for the rest. Of one in twelve a record system tells resource by resource, and of another one in twelve it does so
+// while the messages come, which were recorded before and after. One in six has messages that lack something or contradict themselves.
+func (t *traffic) next() *visit {
 	t.mu.Lock()
 	t.begun++
 	n := t.begun
 	t.mu.Unlock()
 	r := rand.New(rand.NewPCG(t.seed, uint64(n)))
+	if n%12 == 7 {
+		record := oracle.NewRecord(r, n, t.began)
+		return &visit{Stay: record.Stay, desk: desk.New(r, record), clerks: 1 + r.IntN(2)}
+	}
 	stay := oracle.NewStay(r, n, time.Date(2026, 1, 10, 0, r.IntN(300*24*60), 0, 0, oracle.London))
-	if n%5 == 0 {
+	var told *desk.Desk
+	switch {
+	case n%12 == 3:
+		stay = oracle.NewStay(r, n, t.began.Add(-time.Duration(r.IntN(72))*time.Hour))
+		if record, ok := oracle.RecordOf(r, stay); ok {
+			told = desk.New(r, record)
+		}
+	case n%5 == 0:
 		stay = stay.ByFHIR(t.began)
+	}
+	if n%6 == 2 {
+		stay = stay.Faulty(r)
 	}
 	if n%3 == 0 {
 		r.Shuffle(len(stay.Messages), func(i, j int) { stay.Messages[i], stay.Messages[j] = stay.Messages[j], stay.Messages[i] })
 		stay.Messages = oracle.RevocationsLast(stay.Messages)
 	}
-	return stay
+	return &visit{Stay: stay, desk: told, clerks: 1}
 }
 
 // tell sends a whole stay through its doors, each message until it is acknowledged.
 func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
-	for _, m := range v.Messages {
+	var work sync.WaitGroup
+	var byDesk error
+	if v.desk != nil {
+		work.Go(func() { byDesk = v.desk.Work(ctx, requests, s.clerks[:v.clerks]...) })
+	}
+	err := t.send(ctx, s, v.Messages)
+	work.Wait()
+	if v.desk != nil {
+		written, overtaken := v.desk.Done()
+		t.accepted.Add(int64(written))
+		t.written.Add(int64(written))
+		t.overtaken.Add(int64(overtaken))
+	}
+	v.acknowledged = time.Now()
+	return errors.Join(err, byDesk)
+}
+
+// send sends one message after another.
+func (t *traffic) send(ctx context.Context, s *sender, messages []oracle.Told) error {
+	for _, m := range messages {
 		if m.FHIR != nil {
-			if _, err := s.fhir.Send(ctx, "POST", "/fhir/$process-message", m.ControlID, m.FHIR); err != nil {
+			if _, err := s.fhir.Post(ctx, m.ControlID, m.FHIR); err != nil {
 				return err
 			}
 			t.acceptedByFHIR.Add(1)
@@ -163,7 +210,6 @@ func (t *traffic) tell(ctx context.Context, s *sender, v *visit) error {
 		}
 		t.accepted.Add(1)
 	}
-	v.acknowledged = time.Now()
 	return nil
 }
 
@@ -174,11 +220,14 @@ func (t *traffic) visits() []*visit {
 	return slices.Clone(t.done)
 }
 
+// told is what was told of a visit, by message and by resource.
+func (v *visit) told() []oracle.Told { return slices.Concat(v.Messages, v.byDesk) }
+
 // told are all messages of the visits.
 func (t *traffic) told() []oracle.Told {
 	var all []oracle.Told
 	for _, v := range t.visits() {
-		all = append(all, v.Messages...)
+		all = append(all, v.told()...)
 	}
 	return all
 }

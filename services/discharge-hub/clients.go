@@ -78,9 +78,7 @@ func loadClient(name string, feeds map[string]discharge.Feed) (client, error) {
 		return client{}, err
 	}
 	var in clientFile
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
+	if err := discharge.DecodeFile(text, &in); err != nil {
 		return client{}, err
 	}
 	c := client{ID: in.ID}

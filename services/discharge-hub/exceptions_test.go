@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
@@ -48,6 +49,19 @@ func faulty() *hl7.Builder {
 }
 
 func right() *hl7.Builder { return adt("A03", "BAD1", "V1", day(2, 14)) }
+
+// TestASenderWhoseClockIsAheadIsAnException says that nobody's six weeks begin next year without somebody being told.
+func TestASenderWhoseClockIsAheadIsAnException(t *testing.T) {
+	h := startHub(t)
+	ahead := time.Now().AddDate(1, 0, 0)
+	h.send(t, adt("A03", "M1", "V1", ahead).Bytes())
+	if e := h.exception(t, "recorded-in-the-future"); e.GetState() != stateOpen || e.GetSpellId() != spellID("V1") {
+		t.Errorf("exception: %v", e)
+	}
+	_, err := h.client.RecordEvent(t.Context(), &dischargev1.RecordEventRequest{Feed: "hub-staff", MessageId: "hand-1", Kind: dischargev1.EventKind_EVENT_KIND_DISCHARGE,
+		RecordedAt: timestamppb.New(ahead), VisitNumber: "V2"})
+	expectCode(t, err, codes.InvalidArgument, "recorded by hand a year ahead")
+}
 
 func TestExceptionPointsAtThePlaceAndOnlyHubStaffReadTheMessage(t *testing.T) {
 	h := startHub(t)

@@ -1,6 +1,7 @@
 package dischargehub
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"net/http"
@@ -71,7 +72,7 @@ func (d *fhirDoor) writeOne(w write, condition url.Values) (fhirReply, error) {
 	}
 	sent, issues := fhir.Examine(w.feed, w.body)
 	if sent.Type != typ && !fhir.Malformed(issues) {
-		issues = []fhir.Issue{{Severity: fhir.Error, Code: fhir.Structure, Expression: sent.Type + ".resourceType",
+		issues = []fhir.Issue{{Severity: fhir.Error, Code: fhir.Structure, Expression: cmp.Or(sent.Type, typ) + ".resourceType",
 			Diagnostics: "must be " + typ + " at this address"}}
 	}
 	if fhir.Refused(issues) {

@@ -1,7 +1,9 @@
 package dischargehub
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +139,60 @@ func TestSomebodyOfAEWhoIsThenAdmittedByFHIRHasABed(t *testing.T) {
 	}
 }
 
+// TestADeathByFHIRIsTakenBackAsItWasTold says that a person is as alive as before once the sender has replaced a time of death by false, and that
+// false alone takes back nothing that came by HL7.
+func TestADeathByFHIRIsTakenBackAsItWasTold(t *testing.T) {
+	h, e := startFHIR(t)
+	id := spellID("V1")
+	person := "/fhir/Patient?identifier=" + url.QueryEscape(patientSystem+"|1234567")
+	told := func(deceased string) string {
+		return strings.Replace(aPatient("1234567", "RM17 5AA"), `"birthDate"`, deceased+`,"birthDate"`, 1)
+	}
+	death := func(want dischargev1.Death) {
+		t.Helper()
+		kittest.Eventually(t, "the stay's death is "+want.String(), func() bool { return h.spell(t, id).GetDeath() == want })
+	}
+	e.send(t, "PUT", person, told(`"deceasedBoolean":false`)).want(t, 201)
+	e.send(t, "PUT", "/fhir/Encounter"+where("V1"), aStay("in-progress", "V1", `"subject":{"reference":"Patient/`+fhir.PatientID("RAJ", "1234567")+`"}`)).want(t, 201)
+	death(dischargev1.Death_DEATH_NONE)
+	e.send(t, "PUT", person, told(`"deceasedDateTime":"2026-09-02T10:00:00+01:00"`)).want(t, 200)
+	death(dischargev1.Death_DEATH_DIED)
+	e.send(t, "PUT", person, told(`"deceasedBoolean":false`)).want(t, 200)
+	death(dischargev1.Death_DEATH_NONE)
+
+	h.send(t, adt("A01", "M1", "V2", day(1, 9)).SetRaw("PID-3", "7654321^^^RAJ^PI").Set("PID-29", "20260901").Set("PID-30", "").Bytes())
+	id = spellID("V2")
+	death(dischargev1.Death_DEATH_DIED)
+	e.send(t, "PUT", "/fhir/Patient?identifier="+url.QueryEscape(patientSystem+"|7654321"), strings.Replace(told(`"deceasedBoolean":false`), "1234567", "7654321", 1)).want(t, 201)
+	death(dischargev1.Death_DEATH_CONTRADICTORY)
+}
+
+// TestATimeOfDeathByFHIRIsBelievedAsByHL7 says that a null date or a mistyped year is a doubt at this door too, and ends no handover.
+func TestATimeOfDeathByFHIRIsBelievedAsByHL7(t *testing.T) {
+	h, e := startFHIR(t)
+	for i, c := range []struct {
+		deceased string
+		want     dischargev1.Death
+	}{
+		{"2026-09-02T10:00:00+01:00", dischargev1.Death_DEATH_DIED},
+		{"2026-09-02", dischargev1.Death_DEATH_DIED},
+		{"2026", dischargev1.Death_DEATH_DIED},
+		{"1900-01-01", dischargev1.Death_DEATH_CONTRADICTORY},
+		{"2025-09-02T10:00:00+01:00", dischargev1.Death_DEATH_CONTRADICTORY},
+	} {
+		visit, number := fmt.Sprintf("V%d", i), fmt.Sprintf("20%d", i)
+		person := strings.Replace(aPatient(number, "RM17 5AA"), `"birthDate"`, `"deceasedBoolean":false,"birthDate"`, 1)
+		e.send(t, "POST", "/fhir/Patient", person).want(t, 201)
+		e.send(t, "POST", "/fhir/Encounter", aStay("finished", visit, leftAt(day(3, 9)), `"subject":{"reference":"Patient/`+fhir.PatientID("RAJ", number)+`"}`)).want(t, 201)
+		e.send(t, "PUT", "/fhir/Patient/"+fhir.PatientID("RAJ", number), strings.Replace(person, `"deceasedBoolean":false`, `"deceasedDateTime":"`+c.deceased+`"`, 1)).want(t, 200)
+		kittest.Eventually(t, c.deceased+" is "+c.want.String(), func() bool { return h.spell(t, spellID(visit)).GetDeath() == c.want })
+	}
+	both := strings.Replace(aPatient("209", "RM17 5AA"), `"birthDate"`, `"deceasedBoolean":false,"deceasedDateTime":"2026-09-02","birthDate"`, 1)
+	if said := e.send(t, "POST", "/fhir/Patient", both).want(t, 422).issue(); !strings.Contains(said, "Patient.deceasedDateTime") {
+		t.Errorf("both at once: %s", said)
+	}
+}
+
 func TestConditionsOnWrites(t *testing.T) {
 	h, e := startFHIR(t)
 	stay, id := aStay("in-progress", "V1"), spellID("V1")
@@ -200,6 +256,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 		{"not UTF-8", "POST", "/fhir/Encounter", aStay("in-progress", "V1", "\"text\":{\"div\":\"\xff\"}"), nil, 400, "structure "},
 		{"parameters of a search as JSON", "POST", "/fhir/Task/_search", `{"status":"accepted"}`, nil, 415, "not-supported "},
 		{"a word of businessStatus", "GET", "/fhir/Task?status=delivered", "", nil, 400, "value "},
+		{"of no type", "POST", "/fhir/Patient", `{}`, nil, 400, "structure Patient.resourceType"},
 		{"not where it belongs", "POST", "/fhir/Patient", stay, nil, 400, "structure Encounter.resourceType"},
 		{"a list is wanted", "POST", "/fhir/Encounter", strings.Replace(stay, `"identifier":[`, `"identifier":{"x":[`, 1) + "}", nil, 400, "structure Encounter.identifier"},
 		{"no request id", "POST", "/fhir/Encounter", stay, []string{"X-Request-ID", ""}, 400, "required "},
@@ -229,7 +286,7 @@ func TestEveryRefusalIsAnOutcomeThatNamesWhatIsWrong(t *testing.T) {
 	if n := h.count(t, `SELECT count(*) FROM spell`) + h.count(t, `SELECT count(*) FROM fhir_resource`); n != 0 {
 		t.Errorf("%d spells or resources came of refused requests", n)
 	}
-	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 8 {
+	if n := h.count(t, `SELECT count(*) FROM inbound WHERE NOT accepted AND format = 'fhir'`); n != 9 {
 		t.Errorf("the bytes of %d refused requests are kept", n)
 	}
 }

@@ -165,7 +165,7 @@ func (in *interpreter) read(p pendingMessage) discharge.Reading {
 	if err != nil {
 		return unreadable(discharge.WholeMessage, "it cannot be read: "+err.Error(), "Ask the sender to mend the message and to send it again")
 	}
-	return r
+	return r.Received(p.ReceivedAt)
 }
 
 func unreadable(where, found, do string) discharge.Reading {

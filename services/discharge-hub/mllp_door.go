@@ -120,14 +120,15 @@ func (l *mllpDoor) handle(ctx context.Context, from mllp.Sender, raw []byte) mll
 	if !known {
 		span.SetStatus(codes.Error, "unknown sender")
 		l.log.WarnContext(ctx, "message rejected: its sender is not configured", "msh3", code(h.SendingApplication), "msh4", code(h.SendingFacility))
-		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
-			Text: "MSH-3 and MSH-4 name no configured sender. Check both, or have this feed configured, then send again."})
+		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey, Field: "MSH-3", Text: fmt.Sprintf(
+			"MSH-3 %s and MSH-4 %s name no configured sender. Check both, or have this feed configured, then send again.",
+			quoted(h.SendingApplication), quoted(h.SendingFacility))})
 	}
 	if !m.Accepted {
 		span.SetStatus(codes.Error, "not the feed's certificate")
 		l.log.WarnContext(ctx, "message rejected: its connection may not send for this feed",
 			"feed", feed.Key, "remote", from.Addr, "tls", from.Certificate != nil, "certificate", from.Certificate)
-		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey,
+		return l.ack(h, hl7.Ack{Code: hl7.Reject, Condition: hl7.UnknownKey, Field: "MSH-3",
 			Text: "This connection may not send what MSH-3 and MSH-4 name: that takes TLS with a client certificate that is configured for this sender."})
 	}
 	span.SetAttributes(attribute.String("homeward.feed", feed.Key))
@@ -180,6 +181,14 @@ func spanName(h hl7.Header) string {
 		return "ADT^" + t
 	}
 	return "HL7 v2"
+}
+
+// quoted is code in quotation marks, for an answer.
+func quoted(s string) string {
+	if c := code(s); c != s {
+		return c
+	}
+	return strconv.Quote(s)
 }
 
 // code is what a sender wrote, if it looks like the code of a system; a header whose fields have slipped may hold a name there.

@@ -59,6 +59,9 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 			return fault.Field(field, "is no time of this age")
 		}
 	}
+	if !discharge.Recordable(req.GetRecordedAt().AsTime()) {
+		return fault.Field("recorded_at", "is no time at which an event can have been recorded: it orders the facts")
+	}
 	if err := errors.Join(checkPersonEvent(req), checkReadiness(req)); err != nil {
 		return err
 	}

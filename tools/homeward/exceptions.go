@@ -72,7 +72,15 @@ func printException(w io.Writer, e *dischargev1.MessageException) {
 	}
 	what, _, _ := strings.Cut(e.GetDetail(), ". ") // what to do about it is told where it is shown
 	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.GetId(), e.GetKind(), state, age(e), e.GetLookBy().AsTime().Local().Format("Mon 2 Jan 15:04"),
-		e.GetOwner(), e.GetFeed(), e.GetControlId(), what)
+		e.GetOwner(), e.GetFeed(), shortened(e.GetControlId()), what)
+}
+
+// shortened keeps a control id within the column that most need: HL7 allows 20 characters, and a UUID has 36.
+func shortened(controlID string) string {
+	if r := []rune(controlID); len(r) > 36 {
+		return string(r[:35]) + "…"
+	}
+	return controlID
 }
 
 func stateWord(e *dischargev1.MessageException) string {

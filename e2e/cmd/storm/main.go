@@ -44,7 +44,7 @@ func run() error {
 		return err
 	}
 	defer s.Stop()
-	fmt.Printf(`Join in with a hospital of your own, as MSH-3 MSEPAS, MSH-4 RAJ (not with control ids that begin with OR):
+	fmt.Printf(`Join in with a hospital of your own, as MSH-3 MSEPAS, MSH-4 RAJ (not with control ids that begin with OR or FR):
   MLLP through the storm   %s    send each message again until it is answered AA
   MLLP straight            %s
   what became of it        HOMEWARD_STATE=%s make why REF=<control id>

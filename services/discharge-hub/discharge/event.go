@@ -24,6 +24,8 @@ type Event struct {
 	BirthDate, Postcode, Practice    string
 	DiedAt                           time.Time
 	DeathIndicator                   Told[bool]
+	// DeathTimeCleared says that the time of death that was told does not hold.
+	DeathTimeCleared bool
 	// NHSNumberStatus is how sure the NHS number is: 01 is present and verified.
 	NHSNumberStatus string
 
@@ -75,6 +77,9 @@ func FromEvent(feed Feed, e Event) Reading {
 	}
 	if e.ExpectationCleared {
 		r.fact.ExpectedDischarge = Clear[Moment]()
+	}
+	if e.DeathTimeCleared {
+		r.fact.DiedAt = Clear[Moment]()
 	}
 	f := &r.fact
 	if e.RecordedAt.IsZero() {

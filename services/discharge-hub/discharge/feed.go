@@ -1,8 +1,6 @@
 package discharge
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -146,9 +144,7 @@ func LoadFeeds(folder fs.FS) ([]Feed, error) {
 // ParseFeed reads one feed; the file's name is for the errors.
 func ParseFeed(file string, data []byte) (Feed, error) {
 	var in feedFile
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
+	if err := DecodeFile(data, &in); err != nil {
 		return Feed{}, fmt.Errorf("%s: %w", file, err)
 	}
 	c := feedCheck{file: file}

@@ -69,6 +69,24 @@ func TestAFeedsMistakesAreNamedByFileAndField(t *testing.T) {
 	}
 }
 
+func TestAFeedThatIsNoCleanJSONIsRefusedInPlainWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                 "is empty",
+		"{\n\"key\": \"a\",\n":             "line 3: ends too early",
+		"{\n\"key\": a}":                   "line 2: invalid character 'a'",
+		"{\"key\":\"a\"}\n{}":              "line 2: something stands behind",
+		"{\n\"facilities\": \"RAJ\"}":      "line 2: facilities: must be a list in [ ], not string",
+		"{\"answers\": {\"tls\":\"yes\"}}": "tls: must be true or false",
+		"{\"mapping\": [1]}":               "mapping: must be an object in { }, not array",
+		"{\"mode\":\"test\",\"key\":\"a\",\"mode\":\"live\"}": "\"mode\" is there twice",
+		"{\"key\":\"a\",\"facilities\":[\"key\",\"key\"]}":    "door: must be",
+	} {
+		if _, err := ParseFeed("a.json", []byte(text)); err == nil || !strings.Contains(err.Error(), "a.json: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestFeedsThatCollideAreRefused(t *testing.T) {
 	feed := func(key, application string) *fstest.MapFile {
 		return &fstest.MapFile{Data: []byte(`{"key":"` + key + `","door":"mllp","application":"` + application + `","facilities":["RAJ"],"provider":"RAJ","scope":"social-care","time_zone":"Europe/London","mode":"live","mapping":{"version":"1"}}`)}

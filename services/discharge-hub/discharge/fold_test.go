@@ -268,6 +268,26 @@ func TestDeathAsMessagesTellIt(t *testing.T) {
 	}
 }
 
+// What a message without a patient number tells of its person lends nobody an identity, by which the next message of somebody else would be taken for theirs.
+func TestAMessageWithoutAPatientNumberMakesNobodyElseThePerson(t *testing.T) {
+	for name, c := range map[string]struct{ first, nobody, other []string }{
+		"another birth date": {nil, []string{"PID-7", "19500101"}, []string{"PID-7", "19500101"}},
+		"another NHS number, the same birth year": {nil, []string{"PID-3", "9990000034^^^NHS^NH", "PID-7", "1941"},
+			[]string{"PID-3", "9990000034^^^NHS^NH~2222^^^RAJ^PI", "PID-7", ""}},
+		"a birth date where none was known": {[]string{"PID-7", ""}, []string{"PID-7", "19500101"}, []string{"PID-7", "19500101"}},
+		"an NHS number where none was known": {[]string{"PID-7", ""}, []string{"PID-3", "9990000034^^^NHS^NH", "PID-7", ""},
+			[]string{"PID-3", "9990000034^^^NHS^NH~2222^^^RAJ^PI", "PID-7", ""}},
+	} {
+		state := folded(t,
+			adt("A01", "1", "20260825092000", append([]string{"PID-3", "1111^^^RAJ^PI"}, c.first...)...),
+			discharge("2", day+"143000", append([]string{"PID-3", ""}, c.nobody...)...),
+			discharge("3", day+"150000", append([]string{"PID-3", "2222^^^RAJ^PI", "PD1-3", "X^^F81010"}, c.other...)...))
+		if !slices.Contains(kinds(state.Problems), VisitNumberReused) || state.Person.PatientNumber != "1111" || len(state.LeftOut) != 1 {
+			t.Errorf("%s: number %s, problems %v", name, state.Person.PatientNumber, state.Problems)
+		}
+	}
+}
+
 func TestAVisitNumberUsedForTwoPeople(t *testing.T) {
 	first := []string{"PID-3", "9990000026^^^NHS^NH~1111^^^RAJ^PI"}
 	with := func(ids, birth string) []byte {

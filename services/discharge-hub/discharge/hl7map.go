@@ -8,19 +8,6 @@ import (
 	"github.com/homeward-care/homeward/services/discharge-hub/hl7"
 )
 
-// Reading is what became of one message.
-type Reading struct {
-	// Fact is to be appended to its spell, or to what is told of its person, if Usable.
-	Fact   Fact
-	Usable bool
-	// Also are the other facts of a message about several visits or people (A17, A45, merges). All are usable.
-	Also []Fact
-	// NotHandled names a message that says nothing to us, such as `ADT^A28` or `ORU^R01`. It is stored, and no exception.
-	NotHandled string
-	// Problems are what a person has to look at. A message that is neither usable nor unhandled has at least one.
-	Problems []Problem
-}
-
 // FromHL7 reads a message of a feed. An error means that the bytes are no HL7 message at all. Whatever else is wrong with the
 // content, a discharge is usable as long as its spell can be told and one time in it can be read: the rest is told as problems and
 // flags.
@@ -29,17 +16,14 @@ func FromHL7(feed Feed, raw []byte) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	trigger := m.Header.Trigger
-	if trigger == "" {
-		trigger = m.Field("EVN", 1).Text()
-	}
-	if m.Header.Type == "" || m.Header.Type == "ADT" && trigger == "" {
+	kind, trigger := typeOf(m)
+	switch {
+	case kind == "", kind == "ADT" && !isTrigger(trigger):
 		// It may be a discharge: only a person can tell.
-		return Reading{Problems: []Problem{{NoMessageType, "MSH-9", "no message type, or no trigger here and none in EVN-1",
+		return Reading{Problems: []Problem{{NoMessageType, "MSH-9", "no message type, or no trigger such as A03 here and none in EVN-1",
 			"Find out what happened and record it by hand, and ask the sender for MSH-9"}}}, nil
-	}
-	if m.Header.Type != "ADT" || !Kind(trigger).known() || Kind(trigger) == KindRevokeMerge {
-		return Reading{NotHandled: strings.TrimSuffix(m.Header.Type+"^"+trigger, "^")}, nil
+	case kind != "ADT", !Kind(trigger).known():
+		return Reading{NotHandled: strings.TrimSuffix(kind+"^"+trigger, "^")}, nil
 	}
 	var all Reading
 	for _, group := range groupsOf(Kind(trigger), m) {
@@ -71,24 +55,6 @@ func groupsOf(kind Kind, m *hl7.Message) []*hl7.Message {
 		return groups
 	}
 	return []*hl7.Message{m}
-}
-
-// with adds what another part of the same message says.
-func (a Reading) with(b Reading) Reading {
-	a.Problems = append(a.Problems, b.Problems...)
-	switch {
-	case b.Usable && !a.Usable:
-		a.Fact, a.Usable = b.Fact, true
-	case b.Usable && (b.Fact.Kind.OfPerson() || b.Fact.SpellID != a.Fact.SpellID):
-		a.Also = append(a.Also, b.Fact)
-	case !a.Usable:
-		a.Fact, a.NotHandled = b.Fact, b.NotHandled
-	}
-	if a.Usable || len(a.Problems) > 0 {
-		a.NotHandled = ""
-	}
-	a.Also = append(a.Also, b.Also...)
-	return a
 }
 
 // reader collects what a message says.
@@ -145,13 +111,18 @@ func (r *reader) readTimes() {
 	f.Effective = effective.Value
 	f.AdmittedAt, _ = r.moment("PV1", 44)
 	f.DischargedAt, _ = r.moment("PV1", 45)
+	if evn2.HasValue() && !Recordable(evn2.Value.At) {
+		r.problem(UnreadableTime, "EVN-2", "a date of the last century, such as systems write for none", "Ask the sender for when the message was recorded; "+
+			"MSH-7 is used for it, and orders the message")
+		evn2 = Told[Moment]{}
+	}
 	if evn2.HasValue() {
 		f.Recorded = r.recorded(hl7.Time{Time: evn2.Value.At, Precision: precision})
 		return
 	}
 	msh7, _ := r.moment("MSH", 7)
 	for _, m := range []Moment{msh7.Value, f.Effective, f.DischargedAt.Value, f.AdmittedAt.Value} {
-		if !m.IsZero() {
+		if Recordable(m.At) {
 			f.Recorded = m.At
 			return
 		}

@@ -93,18 +93,22 @@ func kinds(problems []Problem) []string {
 }
 
 func TestOtherMessagesAreNamedAndNoProblem(t *testing.T) {
-	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A60": "ADT^A60", "ORU^R01": "ORU^R01", "ADT^revoke-merge": "ADT^revoke-merge", "MFN^M02": "MFN^M02"} {
+	for what, want := range map[string]string{"ADT^A24": "ADT^A24", "ADT^A60": "ADT^A60", "ORU^R01": "ORU^R01", "MFN^M02": "MFN^M02"} {
 		r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", what))
 		if r.NotHandled != want || r.Usable || len(r.Problems) > 0 {
 			t.Errorf("%s: %+v", what, r)
 		}
 	}
-	if r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", "ADT")); r.NotHandled != "" || r.Fact.Kind != KindDischarge {
-		t.Errorf("a trigger in EVN-1 only: %+v", r)
+	for _, spelled := range []string{"ADT", "adt^a03", "ADT_A03", "ADT-A03", "ADT^A03^ADT_A03", "ADT^A3", "ADT^Discharge", "ADT ^A03 "} {
+		if r := reading(t, adt("A03", "1", "20260902143000", "MSH-9", spelled)); !r.Usable || r.Fact.Kind != KindDischarge {
+			t.Errorf("%q, with A03 in EVN-1, is no discharge: %+v", spelled, r)
+		}
 	}
 	for _, silent := range [][]byte{
 		adt("A03", "1", "20260902143000", "MSH-9", ""), adt("A03", "1", "20260902143000", "MSH-9", "^A03"),
 		adt("A03", "1", "20260902143000", "MSH-9", "ADT", "EVN-1", ""), adt("A03", "1", "20260902143000", "MSH-9", "", "EVN-1", ""),
+		adt("A03", "1", "20260902143000", "MSH-9", "ADT_A03", "EVN-1", ""), adt("A03", "1", "20260902143000", "MSH-9", "ADT^A3", "EVN-1", "A3"),
+		adt("A03", "1", "20260902143000", "MSH-9", "ADT^revoke-merge", "EVN-1", "revoke-merge"),
 	} {
 		if r := reading(t, silent); r.NotHandled != "" || r.Usable || !slices.Equal(kinds(r.Problems), []string{NoMessageType}) {
 			t.Errorf("nobody is told of a message that does not say what it is: %+v", r)

@@ -152,3 +152,24 @@ func BenchmarkFoldOfTwentyFacts(b *testing.B) {
 		Fold(facts)
 	}
 }
+
+// TestANullDateOrdersNothing says that what is told with 19000101 for EVN-2 is no older than all that is known, but as old as its MSH-7 says.
+func TestANullDateOrdersNothing(t *testing.T) {
+	admitted := adt("A01", "1", "20260825092000", "PID-30", "N")
+	left, taken := discharge("2", day+"143000"), adt("A13", "3", day+"160000")
+	again := adt("A03", "4", day+"180000", "EVN-2", "19000101000000", "PV1-45", day+"175500")
+	if s := foldedInAnyOrder(t, admitted, left, taken, again).Spell; s.Status != Discharged || s.Discharge.Number != 2 || s.Discharge.At.Format("1504") != "1655" {
+		t.Errorf("the second discharge: %+v", s)
+	}
+	death := adt("A08", "5", day+"190000", "EVN-2", "18991230", "PID-30", "Y")
+	if s := foldedInAnyOrder(t, admitted, left, death).Spell; s.Death != DeathDied {
+		t.Errorf("the death: %+v", s)
+	}
+	if r := reading(t, death); !slices.Equal(kinds(r.Problems), []string{UnreadableTime}) {
+		t.Errorf("nobody is told of the null date: %+v", r.Problems)
+	}
+	nowhere := adt("A03", "6", "19000101", "MSH-7", "", "PV1-44", "19000101", "PV1-45", "19000101")
+	if r := reading(t, nowhere); r.Usable || !slices.Contains(kinds(r.Problems), NoTime) {
+		t.Errorf("a message with no other time: %+v", r)
+	}
+}

@@ -68,6 +68,7 @@ func peopleOf(provider string, order []*Fact) (people []*Fact) {
 // ofOnePerson leaves out the facts about somebody else: a visit number that a hospital used again. The spell belongs to the person who
 // was recorded first. Where a patient number is new to it, what the message leaves out about its person is taken from the first message
 // that tells it under that number, so that a message with no more than a number is known by what others say of it. Merged numbers are one.
+// A message without a number is the person's whose visit it is; it lends nobody an identity, by which somebody else's message would be the person's next.
 func ofOnePerson(order, people []*Fact, numbers merged) (own, others []*Fact) {
 	known := map[string]identity{}
 	for _, f := range sorted(slices.Concat(order, people)) {
@@ -90,7 +91,9 @@ func ofOnePerson(order, people []*Fact, numbers merged) (own, others []*Fact) {
 			continue
 		}
 		own = append(own, f)
-		person.nhsNumber, person.birthDate = person.nhsNumber.then(f.NHSNumber), person.birthDate.then(f.BirthDate)
+		if number != "" || len(person.patientNumbers) == 0 { // else only the visit number says whose it is, and nobody is known by the rest
+			person.nhsNumber, person.birthDate = person.nhsNumber.then(f.NHSNumber), person.birthDate.then(f.BirthDate)
+		}
 		if adopts {
 			person.patientNumbers = append(person.patientNumbers, number)
 			person = person.or(told.nhsNumber, told.birthDate)

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 )
 
 // element is an element of a resource, absent ones included, with its FHIRPath.
@@ -34,6 +36,10 @@ func parse(raw []byte, path string, issues *[]Issue) element {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		e.wrong(Structure, "has something behind its end; send one FHIR resource")
+		return e
+	}
+	if name := discharge.RepeatedName(raw); name != "" { // the decoder would take the last one
+		e.wrong(Structure, "has %q twice in one object; FHIR R4, section 2.6.2, has each name once", name)
 		return e
 	}
 	e.value = value

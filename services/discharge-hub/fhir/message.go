@@ -114,7 +114,9 @@ func (r *reader) message(bundle element, received time.Time) {
 		stamp.wrong(Value, "must be an instant, such as 2026-09-02T14:25:00+01:00")
 	case at.After(received.Add(24 * time.Hour)):
 		stamp.wrong(Value, "is more than a day ahead; look at the sending system's clock")
-	case r.ofThisAge(stamp, at):
+	case !discharge.Recordable(at):
+		stamp.wrong(Value, "is no time at which a message can have been recorded; it orders what is told of a stay")
+	default:
 		r.event.RecordedAt = at
 	}
 	l := open(bundle)

@@ -172,6 +172,8 @@ func TestEveryIssueNamesItsElement(t *testing.T) {
 		{"no Encounter", letterOf("discharged"), Required, "Bundle.entry"},
 		{"two people", letterOf("discharged", stay("finished", leftAt), stay("finished", leftAt)), NotSupported, "Bundle.entry[2].resource"},
 		{"no time of recording", strings.Replace(letterOf("discharged", stay("finished", leftAt)), `"timestamp"`, `"stamp"`, 1), Required, "Bundle.timestamp"},
+		{"recorded at a null date", strings.Replace(letterOf("readiness", stay("in-progress", `"extension":[`+criteria+`]`)), `"timestamp":"2026`, `"timestamp":"1900`, 1), Value, "Bundle.timestamp"},
+		{"a name twice", stay("finished", leftAt, `"status":"in-progress"`), Structure, ""},
 		{"the wrong status", letterOf("discharged", stay("in-progress")), Invariant, "Bundle.entry[1].resource.status"},
 		{"no readiness", letterOf("readiness", stay("in-progress")), Required, "Bundle.entry[1].resource.extension('" + criteriaToReside + "')"},
 		{"not a self-discharge", letterOf("self-discharge", stay("finished", leftAt, `"extension":[{"url":"`+dischargeMethod+`","valueCodeableConcept":{"coding":[{"code":"1"}]}}]`)),

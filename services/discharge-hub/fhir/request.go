@@ -74,6 +74,7 @@ func Read(feed discharge.Feed, req Request) (discharge.Event, []Issue) {
 	case Patient:
 		r.event.Kind = discharge.KindUpdatePerson
 		r.patient(resource)
+		r.alive(resource, r.quietly(req.Before))
 	case Encounter:
 		r.encounter(resource)
 		r.status(resource, r.quietly(req.Before))

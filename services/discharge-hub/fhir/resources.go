@@ -53,12 +53,30 @@ func (r *reader) patient(p element) {
 	if died, told := p.get("deceasedBoolean").boolean(); told {
 		e.DeathIndicator = discharge.Tell(died)
 	}
-	if at := p.get("deceasedDateTime"); at.present() {
-		e.DeathIndicator = discharge.Tell(true)
-		if died, _, ok := at.date(r.feed.Zone); ok && r.ofThisAge(at, died) {
-			e.DiedAt = died
-		}
+	r.died(p)
+}
+
+// died reads the time of death. As PID-29 alone it is believed if it can be, and is a doubt if it cannot, such as a null date; to the month or the
+// year it says no more than that the person has died.
+func (r *reader) died(p element) {
+	at := p.get("deceasedDateTime")
+	if !at.present() {
+		return
 	}
+	if p.get("deceasedBoolean").present() {
+		at.wrong(Invariant, "is given beside deceasedBoolean; FHIR takes one of them: say when the person died, or whether")
+	}
+	r.event.DeathIndicator = discharge.Tell(true)
+	if died, _, ok := at.date(r.feed.Zone); ok && r.ofThisAge(at, died) {
+		r.event.DeathIndicator, r.event.DiedAt = discharge.Clear[bool](), died
+	}
+}
+
+// alive takes back the time of death that the version before told, where this one says false: deceased[x] is one element. By no other version:
+// many systems send false of everybody, and must not take back what came by another door.
+func (r *reader) alive(p, before element) {
+	died, told := p.get("deceasedBoolean").boolean()
+	r.event.DeathTimeCleared = told && !died && before.get("deceasedDateTime").present()
 }
 
 // bare is a number without the spaces and hyphens with which it is displayed.

@@ -83,6 +83,8 @@ type Ack struct {
 	Text string
 	// Condition is for ERR; InternalError if empty. An accepted message has none.
 	Condition Condition
+	// Field is where it is wrong, such as MSH-3, for ERR; empty if nowhere in particular.
+	Field string
 	// ControlID is MSH-10 of the answer itself, at most 20 characters.
 	ControlID string
 	// At is MSH-7 of the answer, written with its zone's offset.
@@ -137,11 +139,13 @@ func (a Ack) To(h Header) []byte {
 	if condition == "" {
 		condition = InternalError
 	}
+	segment, field, _ := strings.Cut(a.Field, "-")
+	place := strings.Join([]string{segment, strings.Repeat("1", min(len(segment), 1)), field}, component)
 	if h.Version >= "2.5" {
-		line("ERR", "", "", strings.Join([]string{string(condition), condition.text(), "HL70357"}, component), "E", "", "", "", text)
+		line("ERR", "", strings.Trim(place, component), strings.Join([]string{string(condition), condition.text(), "HL70357"}, component), "E", "", "", "", text)
 	} else {
 		// Before 2.5, ERR-1 is segment, sequence, field and the code as subcomponents.
-		line("ERR", strings.Repeat(component, 3)+strings.Join([]string{string(condition), text, "HL70357"}, sub))
+		line("ERR", place+component+strings.Join([]string{string(condition), text, "HL70357"}, sub))
 	}
 	return b
 }

@@ -198,11 +198,14 @@ func (c *course) exceptions() (kinds []string) {
 }
 
 // checkedFlags are those of the hub's flags that the oracle knows.
-var checkedFlags = []string{"not-admitted", "on-leave"}
+var checkedFlags = []string{"discharge-cancelled", "not-admitted", "on-leave"}
 
 func (c *course) flags() (flags []string) {
 	if c.holds != nil && c.visiting && !c.inpatient {
 		flags = append(flags, "not-admitted")
+	}
+	if c.cancelled && c.holds == nil {
+		flags = append(flags, "discharge-cancelled")
 	}
 	if c.onLeave {
 		flags = append(flags, "on-leave")

@@ -77,7 +77,7 @@ func TestTheTaskTellsHowFarTheHandoverIs(t *testing.T) {
 		t.Error(a.raw)
 	}
 	due := func() *pickupv1.Task {
-		return &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS", DueAt: timestamppb.New(day(14, 23)), Progress: pickupv1.Progress_PROGRESS_UNTAKEN, DischargeNumber: 1}
+		return &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_PICK_UP_DUE, Team: "CLS-GRAYS", DueAt: timestamppb.New(day(14, 23)), Progress: pickupv1.Progress_PROGRESS_UNTAKEN}
 	}
 	h.pickup(t, "V1", 1, due())
 	delivered := e.task(t, "V1", "delivered")
@@ -118,6 +118,24 @@ func TestATaskOfAStayThatCameByHL7IsToldToo(t *testing.T) {
 	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
 	if a := e.task(t, "V1", "received"); !strings.Contains(a.raw, `"value":"V1"`) {
 		t.Error(a.raw)
+	}
+}
+
+// TestACancelledDischargeIsToldInWhateverOrderItCame: community-pickup need not have seen the discharge.
+func TestACancelledDischargeIsToldInWhateverOrderItCame(t *testing.T) {
+	h, e := startFHIR(t)
+	h.send(t, adt("A13", "M2", "V1", day(2, 16)).Bytes())
+	h.send(t, adt("A03", "M1", "V1", day(2, 14)).Bytes())
+	h.send(t, adt("A01", "M3", "V2", day(2, 14)).Bytes())
+	for _, visit := range []string{"V1", "V2"} {
+		h.pickup(t, visit, 1, &pickupv1.Task{Outcome: pickupv1.Outcome_OUTCOME_IN_HOSPITAL})
+	}
+	kittest.Eventually(t, "the Task tells that the discharge was cancelled", func() bool {
+		a := e.send(t, "GET", "/fhir/Task/"+fhir.TaskID(spellID("V1")), "")
+		return a.body["status"] == "on-hold" && strings.Contains(a.raw, "discharge-cancelled")
+	})
+	if a := e.task(t, "V2", "delivered"); a.body["status"] != "received" {
+		t.Errorf("of somebody who never left: %s", a.raw)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	dischargev1 "github.com/homeward-care/homeward/proto/gen/homeward/discharge/v1"
 	pickupv1 "github.com/homeward-care/homeward/proto/gen/homeward/pickup/v1"
+	"github.com/homeward-care/homeward/services/discharge-hub/discharge"
 	"github.com/homeward-care/homeward/services/discharge-hub/fhir"
 	"github.com/homeward-care/homeward/services/kit/pg"
 )
@@ -42,7 +43,7 @@ func pickupOf(t *pickupv1.Task) *fhir.Pickup {
 		ContactHeld: t.GetContact() == pickupv1.Contact_CONTACT_HELD,
 		TakenAt:     optionalTime(t.GetTakenAt()), FirstContactAt: optionalTime(t.GetFirstContactAt()), PickedUpAt: optionalTime(t.GetPickedUpAt()),
 		VisitOn: t.GetVisitOn(), VisitAt: optionalTime(t.GetVisitAt()),
-		CompletedAt: optionalTime(t.GetCompletedAt()), Ending: pickupEndings[t.GetEnding()], Met: t.GetMet(), DischargeNumber: int(t.GetDischargeNumber()),
+		CompletedAt: optionalTime(t.GetCompletedAt()), Ending: pickupEndings[t.GetEnding()], Met: t.GetMet(),
 	}
 }
 
@@ -118,6 +119,7 @@ func (c *changedTask) read(spell, task []byte) error {
 	}
 	c.now.SpellID, c.now.Provider = c.spell.String(), s.GetProvider()
 	c.now.Voided = s.GetStatus() == dischargev1.SpellStatus_SPELL_STATUS_VOIDED
+	c.now.DischargeCancelled = slices.Contains(s.GetFlags(), discharge.FlagDischargeCancelled)
 	c.now.VisitNumber = storedControlID(c.now.VisitNumber)
 	if len(task) > 0 {
 		var t pickupv1.Task

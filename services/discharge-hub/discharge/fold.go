@@ -81,6 +81,7 @@ func Fold(facts []Fact) State {
 		{FlagTimeWithoutDischarge, stay.stray},
 		{FlagNotAdmitted, stay.current != nil && stay.visiting && !stay.inpatient},
 		{FlagOnLeave, stay.away},
+		{FlagDischargeCancelled, stay.takenBack && stay.current == nil},
 		{BecameOutpatient, stay.became},
 		{VisitNumberChanged, renumbered},
 		{VisitDeleted, erased},

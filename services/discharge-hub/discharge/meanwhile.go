@@ -42,6 +42,7 @@ func (h Held) Meanwhile() (Spell, bool) {
 	if (s.Status == InHospital || s.Status == NotAdmitted) && told.Status == Discharged {
 		s.Status, s.Discharge, s.DestinationPostcodeSector = told.Status, told.Discharge, told.DestinationPostcodeSector
 		s.ExpectedDischargeOn = ""
+		s.Flags = slices.DeleteFunc(slices.Clone(s.Flags), func(flag string) bool { return flag == FlagDischargeCancelled })
 	}
 	if s.Status == InHospital && told.ExpectedDischargeOn != "" {
 		s.ExpectedDischargeOn = told.ExpectedDischargeOn

@@ -53,6 +53,7 @@ const (
 	FlagControlIDReused        = "control-id-reused"
 	FlagNotAdmitted            = "not-admitted"
 	FlagOnLeave                = "on-leave"
+	FlagDischargeCancelled     = "discharge-cancelled"
 )
 
 // Problem is something in a message or a spell that a person has to look at. It repeats nothing that identifies a patient.

@@ -84,7 +84,7 @@ func TestTriggers(t *testing.T) {
 		"discharged from leave":         {messages: [][]byte{admitted, adt("A21", "2", day+"1000"), left}, status: Discharged, number: 1, ward: "ELM"},
 		"a leave after the discharge":   {messages: [][]byte{admitted, left, adt("A21", "31", day+"1900")}, status: Discharged, number: 1, ward: "ELM"},
 		"leave is no discharge":         {messages: [][]byte{admitted, adt("A21", "2", day+"1000", "PV1-45", day+"1000")}, status: InHospital, ward: "ELM", flags: []string{FlagOnLeave}},
-		"deleted nothing by A13":        {messages: [][]byte{admitted, left, adt("A13", "31", day+"1900"), adt("A21", "32", day+"2000")}, status: InHospital, ward: "ELM", flags: []string{FlagOnLeave}},
+		"deleted nothing by A13":        {messages: [][]byte{admitted, left, adt("A13", "31", day+"1900"), adt("A21", "32", day+"2000")}, status: InHospital, ward: "ELM", flags: []string{FlagDischargeCancelled, FlagOnLeave}},
 		"a stay is deleted":             {messages: [][]byte{admitted, adt("A23", "2", day+"1000")}, status: InHospital, ward: "ELM", flags: []string{VisitDeleted}, problems: []string{VisitDeleted}},
 		"deleted, and heard of again":   {messages: [][]byte{admitted, adt("A23", "2", day+"1000"), left}, status: Discharged, number: 1, ward: "ELM"},
 		"an expectation is deleted":     {messages: [][]byte{adt("A05", "1", day+"0900"), adt("A23", "2", day+"1000")}, status: Voided, ward: "ELM"},

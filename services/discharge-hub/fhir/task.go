@@ -6,32 +6,33 @@ import (
 
 // Handover is what is told back about a spell: what the hub knows, and what community-pickup says of its task. It holds ids, codes and times.
 type Handover struct {
-	SpellID     string  `json:"spell_id"`
-	Reference   string  `json:"reference"`
-	Provider    string  `json:"provider"`
-	VisitNumber string  `json:"visit_number,omitempty"`
-	Voided      bool    `json:"voided,omitempty"`
-	Delivered   bool    `json:"delivered,omitempty"` // community-pickup has confirmed the newest version
-	Pickup      *Pickup `json:"pickup,omitempty"`
+	SpellID     string `json:"spell_id"`
+	Reference   string `json:"reference"`
+	Provider    string `json:"provider"`
+	VisitNumber string `json:"visit_number,omitempty"`
+	Voided      bool   `json:"voided,omitempty"`
+	// DischargeCancelled says that the person is in hospital because the discharge told last was cancelled.
+	DischargeCancelled bool    `json:"discharge_cancelled,omitempty"`
+	Delivered          bool    `json:"delivered,omitempty"` // community-pickup has confirmed the newest version
+	Pickup             *Pickup `json:"pickup,omitempty"`
 }
 
 // Pickup is the task in community-pickup, in the words of homeward.pickup.v1.
 type Pickup struct {
-	Outcome         string    `json:"outcome"` // in-hospital, pick-up-due, not-due, in-another-hospital
-	Reason          string    `json:"reason,omitempty"`
-	Team            string    `json:"team,omitempty"`
-	DueAt           time.Time `json:"due_at,omitzero"`
-	ContactHeld     bool      `json:"contact_held,omitempty"`
-	Progress        string    `json:"progress,omitempty"` // untaken, taken, picked-up, closed
-	TakenAt         time.Time `json:"taken_at,omitzero"`
-	FirstContactAt  time.Time `json:"first_contact_at,omitzero"`
-	PickedUpAt      time.Time `json:"picked_up_at,omitzero"`
-	VisitOn         string    `json:"visit_on,omitempty"` // YYYY-MM-DD; empty while no visit is booked
-	VisitAt         time.Time `json:"visit_at,omitzero"`  // the moment on that day, where one was agreed
-	CompletedAt     time.Time `json:"completed_at,omitzero"`
-	Ending          string    `json:"ending,omitempty"` // assessed, reviewed, declined, moved, died
-	Met             bool      `json:"met,omitempty"`
-	DischargeNumber int       `json:"discharge_number,omitempty"`
+	Outcome        string    `json:"outcome"` // in-hospital, pick-up-due, not-due, in-another-hospital
+	Reason         string    `json:"reason,omitempty"`
+	Team           string    `json:"team,omitempty"`
+	DueAt          time.Time `json:"due_at,omitzero"`
+	ContactHeld    bool      `json:"contact_held,omitempty"`
+	Progress       string    `json:"progress,omitempty"` // untaken, taken, picked-up, closed
+	TakenAt        time.Time `json:"taken_at,omitzero"`
+	FirstContactAt time.Time `json:"first_contact_at,omitzero"`
+	PickedUpAt     time.Time `json:"picked_up_at,omitzero"`
+	VisitOn        string    `json:"visit_on,omitempty"` // YYYY-MM-DD; empty while no visit is booked
+	VisitAt        time.Time `json:"visit_at,omitzero"`  // the moment on that day, where one was agreed
+	CompletedAt    time.Time `json:"completed_at,omitzero"`
+	Ending         string    `json:"ending,omitempty"` // assessed, reviewed, declined, moved, died
+	Met            bool      `json:"met,omitempty"`
 }
 
 // State is where a handover stands: Task.status, Task.businessStatus and the code of Task.statusReason, empty when there is none.
@@ -91,7 +92,7 @@ func (h Handover) State() State {
 	}
 	s := State{"received", Delivered, ""}
 	switch {
-	case p.Outcome == "in-hospital" && p.DischargeNumber > 0:
+	case p.Outcome == "in-hospital" && h.DischargeCancelled:
 		s = State{"on-hold", Delivered, "discharge-cancelled"}
 	case p.Outcome != "pick-up-due": // whatever was reached before
 	case p.VisitOn != "":

@@ -11,9 +11,14 @@ import (
 func TestStateOfAHandover(t *testing.T) {
 	at := time.Date(2026, 9, 3, 9, 0, 0, 0, time.UTC)
 	due := func(change func(*Pickup)) Handover {
-		p := &Pickup{Outcome: "pick-up-due", Progress: "untaken", DischargeNumber: 1}
+		p := &Pickup{Outcome: "pick-up-due", Progress: "untaken"}
 		change(p)
 		return Handover{Delivered: true, Pickup: p}
+	}
+	back := func(change func(*Pickup)) Handover {
+		h := due(func(p *Pickup) { p.Outcome = "in-hospital"; change(p) })
+		h.DischargeCancelled = true
+		return h
 	}
 	undelivered := due(func(*Pickup) {})
 	undelivered.Delivered = false
@@ -30,12 +35,12 @@ func TestStateOfAHandover(t *testing.T) {
 		"visit booked":             {due(func(p *Pickup) { p.TakenAt, p.FirstContactAt, p.VisitOn = at, at, "2026-09-10" }), State{"in-progress", VisitBooked, ""}},
 		"visit booked, no contact": {due(func(p *Pickup) { p.TakenAt, p.VisitOn = at, "2026-09-10" }), State{"in-progress", VisitBooked, ""}},
 		"visit booked, held":       {due(func(p *Pickup) { p.TakenAt, p.VisitOn, p.ContactHeld = at, "2026-09-10", true }), State{"on-hold", VisitBooked, "contact-held"}},
-		"visit booked, back in":    {due(func(p *Pickup) { p.Outcome, p.VisitOn = "in-hospital", "2026-09-10" }), State{"on-hold", Delivered, "discharge-cancelled"}},
+		"visit booked, back in":    {back(func(p *Pickup) { p.VisitOn = "2026-09-10" }), State{"on-hold", Delivered, "discharge-cancelled"}},
 		"assessed after a visit":   {due(func(p *Pickup) { p.TakenAt, p.VisitOn, p.Ending = at, "2026-09-10", "assessed" }), State{"completed", Assessed, "assessed"}},
 		"assessed":                 {due(func(p *Pickup) { p.TakenAt, p.Ending, p.Met = at, "assessed", true }), State{"completed", Assessed, "assessed"}},
 		"declined":                 {due(func(p *Pickup) { p.TakenAt, p.Ending = at, "declined" }), State{"cancelled", Closed, "declined"}},
 		"contact held":             {due(func(p *Pickup) { p.TakenAt, p.ContactHeld = at, true }), State{"on-hold", Taken, "contact-held"}},
-		"discharge cancelled":      {due(func(p *Pickup) { p.Outcome = "in-hospital" }), State{"on-hold", Delivered, "discharge-cancelled"}},
+		"discharge cancelled":      {back(func(*Pickup) {}), State{"on-hold", Delivered, "discharge-cancelled"}},
 		"elsewhere":                {due(func(p *Pickup) { p.Outcome = "in-another-hospital" }), State{"on-hold", InAnotherHospital, ""}},
 		"not due":                  {due(func(p *Pickup) { p.Outcome, p.Reason = "not-due", "died" }), State{"rejected", NoPickUpDue, "died"}},
 		"died, newer unconfirmed":  {Handover{Pickup: &Pickup{Outcome: "not-due", Reason: "died", TakenAt: at, VisitOn: "2026-09-10"}}, State{"requested", Received, ""}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,8 @@ type answerer struct {
 	line Line           // to the receiver that it names; nil while there is none
 
 	used     time.Time // when the line was
-	failures int       // in a row, other than rejections
+	failures int       // in a row, of the receiver
+	refused  []int64   // ids of the answers that it answered AE in a row, each once
 	rest     time.Time // nothing is sent before
 	alarmed  time.Time // when it was last
 }
@@ -51,6 +53,8 @@ const (
 	answerIdle = 30 * time.Second
 	answerRest = time.Minute // between tries while the receiver is away, at most
 	maxSaid    = 500         // bytes of what a receiver said that are kept
+	// So many different answers that are answered AE in a row, and none accepted between, are the receiver's trouble and not theirs.
+	busyAfter = 3
 )
 
 // answering runs an answerer for each feed whose file says where its answers go, also for those that come later.
@@ -117,7 +121,7 @@ func (a *answerer) ready() (bool, error) {
 	feed := a.feeds()[a.key]
 	if a.line != nil && (feed.Answers == nil || *feed.Answers != *a.feed.Answers) {
 		a.line.HangUp()
-		a.line, a.failures, a.rest = nil, 0, time.Time{}
+		a.line, a.failures, a.refused, a.rest = nil, 0, nil, time.Time{}
 	}
 	if feed.Answers == nil {
 		return false, nil
@@ -198,17 +202,30 @@ func (a *answerer) Step(ctx context.Context) (bool, error) {
 	}
 	o := a.send(ctx, next)
 	a.used = a.now()
-	if o.accepted() || o.rejected() {
-		a.failures = 0
-	} else {
-		a.failures++
-		a.rest = a.used.Add(min(discharge.Retry(a.failures), answerRest))
-	}
+	a.mind(next, o)
 	a.tell(ctx, next, o)
 	return true, failpoint.Do(ctx, "answer.record", func() error { return a.store.recordAttempt(ctx, next, a.used, o) })
 }
 
-// tell logs what a person should know of: the first failure of a row, a rejection, and an alarm while answers are late.
+// mind lets the receiver rest when it is away or busy: AE is about one answer, until it is given to one after another.
+func (a *answerer) mind(next *queuedAnswer, o attempt) {
+	if o.accepted() || o.rejected() {
+		a.failures, a.refused = 0, nil
+		return
+	}
+	if o.code != "" && len(a.refused) < busyAfter {
+		if !slices.Contains(a.refused, next.id) {
+			a.refused = append(a.refused, next.id)
+		}
+		if len(a.refused) < busyAfter {
+			return
+		}
+	}
+	a.failures++
+	a.rest = a.used.Add(min(discharge.Retry(a.failures), answerRest))
+}
+
+// tell logs what a person should know of: the first failure of a row, or of an answer, a rejection, and an alarm while answers are late.
 func (a *answerer) tell(ctx context.Context, next *queuedAnswer, o attempt) {
 	attrs := []any{"feed", a.feed.Key, "reference", discharge.Reference(next.SpellID), "word", next.Word, "answer", o.code, "tries", next.tries}
 	switch late := a.used.Sub(next.recordedAt); {
@@ -218,7 +235,7 @@ func (a *answerer) tell(ctx context.Context, next *queuedAnswer, o attempt) {
 	case late >= alarmAfter && a.used.Sub(a.alarmed) >= alarmAfter:
 		a.alarmed = a.used
 		a.log.ErrorContext(ctx, "alarm: the ward's answers are not accepted; see that the hospital's receiver runs", append(attrs, "since", next.recordedAt)...)
-	case a.failures == 1:
+	case a.failures == 1 || next.tries == 1:
 		a.log.WarnContext(ctx, "answer not accepted, will retry", attrs...)
 	}
 }

@@ -14,7 +14,8 @@ var words = []struct{ hl7, fhir, event string }{
 	{"PID-29", "Patient.deceasedDateTime", "person.died_at"},
 	{"PID-30", "Patient.deceasedBoolean", "person.death_indicator"},
 	{"PID-3", "Patient.identifier", "patient_number"},
-	{"MRG-1", "MRG-1", "prior_patient_number"},
+	{"MRG-1", "Patient.link", "prior_patient_number"},
+	{"MRG-5", "Encounter.identifier", "visit_number"},
 	{"EVN-1", "Encounter.status", "kind"},
 	{"EVN-2", "Bundle.timestamp", "recorded_at"},
 	{"EVN-6", "Encounter.period.end", "effective_at"},
@@ -22,7 +23,10 @@ var words = []struct{ hl7, fhir, event string }{
 	{"MSH-7", "Bundle.timestamp", "recorded_at"},
 	{"A03", "status finished", "EVENT_KIND_DISCHARGE"},
 	{"A13", "status in-progress after finished", "EVENT_KIND_CANCEL_DISCHARGE"},
-	{"A07", "A07", "EVENT_KIND_TO_OUTPATIENT"},
+	{"A07", "class AMB after IMP", "EVENT_KIND_TO_OUTPATIENT"},
+	{"A23", "status entered-in-error", "A23"},
+	{"A29", "active false", "A29"},
+	{"A40", "Patient.link", "EVENT_KIND_MERGE"},
 }
 
 var wordPattern, fhirWords, eventWords = func() (*regexp.Regexp, map[string]string, map[string]string) {

@@ -39,6 +39,11 @@ func TestNoNameOfHL7IsLeftInTheWordsOfAnotherDoor(t *testing.T) {
 			}
 		}
 	}
+	for _, p := range []Problem{becameOutpatient, visitNumberChanged, visitDeleted, personDeleted} { // which a RecordEventRequest cannot say
+		if left := name.FindString(p.At(DoorFHIR).String()); left != "" {
+			t.Errorf("%s at the FHIR door: %s is left in %q", p.Kind, left, p.At(DoorFHIR))
+		}
+	}
 	for _, p := range []Problem{contradictoryDeath, timeWithoutDischarge, cancelWithoutDischarge, secondStay, SameStay("x", "y")} {
 		for _, door := range []Door{DoorFHIR, DoorGRPC} {
 			if left := name.FindString(p.At(door).String()); left != "" {

@@ -289,7 +289,7 @@ func (r *reader) visit(enc element) { r.event.VisitNumber = r.numberOf(enc, r.fe
 
 func (r *reader) needVisit(at element) {
 	if r.event.VisitNumber == "" {
-		at.wrong(Required, "has no value of the system %s: the visit number (PV1-19), by which the stay is known whichever door it is told at", r.feed.VisitSystem)
+		at.wrong(Required, "has no value of the system %s: the visit number, by which the stay is known whichever door it is told at", r.feed.VisitSystem)
 	}
 }
 

@@ -70,7 +70,7 @@ func Save(ctx context.Context, tx pgx.Tx, now time.Time, events []event.Event) (
 func Resend(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO outbox_unsent (id) SELECT id FROM outbox
-		WHERE id = ANY($1) AND id NOT IN (SELECT id FROM outbox_unsent)`, ids); err != nil {
+		WHERE id = ANY($1) AND id NOT IN (SELECT id FROM outbox_unsent) ORDER BY id`, ids); err != nil {
 		return fmt.Errorf("resend outbox: %w", err)
 	}
 	return nil

@@ -80,6 +80,8 @@ func Open(url string, o Options) (*DB, error) {
 	}
 	if o.Dial != nil {
 		cfg.ConnConfig.DialFunc = o.Dial
+		// Whether a connection that was idle lives is not asked first: by how long it was idle, on the machine's clock, no seed would be the same twice.
+		cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	}
 	if len(tracers) > 0 {
 		cfg.ConnConfig.Tracer = multitracer.New(tracers...)

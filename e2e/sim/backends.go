@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // backends lends PostgreSQL's processes to one session after another: to start one costs as much as some hundred statements, and a seed
-// with its crashes begins dozens of sessions. A session that ends is rolled back and reset, which is what the server does with it.
+// with its crashes begins dozens of sessions. A session that ends is rolled back and reset, which is what the server does with it. What it
+// prepared stays, because to plan a statement costs more than to run it (prepared.go).
 type backends struct {
 	mu   sync.Mutex
 	free []*backend
@@ -25,6 +25,9 @@ type backends struct {
 type backend struct {
 	net.Conn
 	greeting []byte // what it said when it started, its number and settings
+	// prepared are the names of its statements. While a session has it, some may be among them that PostgreSQL refused: fresh says so.
+	prepared map[string]bool
+	fresh    bool // this session has asked for more
 }
 
 // session is a connection as the driver sees it. The answer to a statement can be lost, and the session can be ended from outside.
@@ -42,6 +45,7 @@ type session struct {
 	// who brings the backend back must not have its answers read by that.
 	reading sync.Mutex
 	asked   atomic.Bool // the backend owes an answer
+	runs    atomic.Bool // to a statement that runs: while it is only prepared nothing is lost, or it would depend on what the session has prepared
 	over    atomic.Bool
 }
 
@@ -69,7 +73,12 @@ func (s *session) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	s.asked.Store(true)
-	return s.backend.Write(b)
+	messages, runs := s.backend.unprepared(b)
+	s.runs.Store(runs)
+	if _, err := s.backend.Write(messages); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // begin takes a backend that is free, or has PostgreSQL start one.
@@ -84,7 +93,7 @@ func (s *session) begin(startup []byte) error {
 		if err != nil {
 			return err
 		}
-		s.backend = &backend{Conn: conn}
+		s.backend = &backend{Conn: conn, prepared: map[string]bool{}}
 		if _, err := conn.Write(startup); err != nil {
 			return err
 		}
@@ -110,7 +119,7 @@ func (s *session) Read(b []byte) (int, error) {
 	if s.over.Load() || from == nil {
 		return 0, io.EOF
 	}
-	if s.lose.Load() {
+	if s.lose.Load() && s.runs.Load() {
 		s.end()
 		return 0, io.ErrUnexpectedEOF
 	}
@@ -152,7 +161,7 @@ func (s *session) finish() {
 	close(s.gone)
 }
 
-// reset waits for the answer that is owed, and makes the backend as it was when it started.
+// reset waits for the answer that is owed, and makes the backend as it was when it started, but for what is prepared.
 func (b *backend) reset(asked bool) error {
 	if err := b.SetDeadline(time.Time{}); err != nil {
 		return err
@@ -162,19 +171,7 @@ func (b *backend) reset(asked bool) error {
 			return err
 		}
 	}
-	for _, sql := range []string{"ROLLBACK", "DISCARD ALL"} {
-		message, err := (&pgproto3.Query{String: sql}).Encode(nil)
-		if err != nil {
-			return err
-		}
-		if _, err := b.Write(message); err != nil {
-			return err
-		}
-		if _, err := b.answer(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.clear()
 }
 
 // answer reads until the backend is ready for the next statement.

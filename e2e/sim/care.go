@@ -23,6 +23,7 @@ type careAct struct{ service, noun, verb, record string }
 
 func (s *staff) did(service, noun, verb, record string) {
 	s.w.tell("%s %s of %s is acknowledged", noun, verb, record)
+	s.w.acts(worksAt[service])
 	s.careActs = append(s.careActs, careAct{service, noun, verb, record})
 }
 
@@ -182,7 +183,7 @@ type cared struct {
 func (w *world) askCare() cared {
 	c := cared{map[string]*assessmentv1.Assessment{}, map[string]*reablementv1.Need{}}
 	ctx := asHubStaff(w.ctx)
-	for _, stay := range w.stays {
+	for _, stay := range w.stays { // a service that does not run answers nothing
 		spell := stay.SpellID
 		var a assessmentv1.GetAssessmentResponse
 		if err := w.ask(ctx, "light-touch-assessment", assessmentv1.LightTouchAssessmentService_GetAssessment_FullMethodName,
@@ -272,7 +273,9 @@ func (w *world) checkCare(c cared, expected []oracle.Expected) {
 			w.fail("spell %s: %s %s was acknowledged and is lost", a.record, a.noun, a.verb)
 		}
 	}
-	w.checkFree(c.needs)
+	if w.has(providers) {
+		w.checkFree(c.needs)
+	}
 }
 
 // carriedOut are the verbs of what people did about something, in the order in which it took effect. What has no effect any more has no row.

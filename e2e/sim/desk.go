@@ -55,7 +55,7 @@ type readBack struct {
 // openDesks lets some people be told of resource by resource. After a restore of the hub one clerk sends all in the same order again; of two
 // nobody could say what the other one knew.
 func (w *world) openDesks() {
-	for n := range 2 + w.rng.IntN(2) {
+	for n := range 1 + w.more(3) {
 		d := &desk{w: w, record: oracle.NewRecord(w.rng, n, w.now()), left: 4 + w.rng.IntN(5)}
 		clerks := 1
 		if w.restore.service != "discharge-hub" {
@@ -81,6 +81,7 @@ func (c *clerk) ready() bool {
 // act sends what is to be sent, or decides on something new.
 func (c *clerk) act() {
 	w := c.w
+	w.acts(clerks)
 	if len(c.todo) == 0 {
 		c.left--
 		c.todo = []*order{c.decide()}
@@ -222,6 +223,7 @@ func (w *world) closeDesks() {
 					w.fail("%s is not answered", c.name)
 				}
 				w.finish()
+				w.pass(time.Second)
 				w.round() // it may have to take over first
 			}
 		}

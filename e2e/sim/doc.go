@@ -8,6 +8,8 @@
 // Messages come in by HL7, over gRPC and by FHIR (people.go, door.go), and some people are told of resource by resource (desk.go), each request
 // until it is answered. No network is between them and the hub's doors, so answers are lost at the scheduler's will.
 //
+// A seed has only some of the actors, triggers and kinds of faults, and the services that these need; seeds together have all (swarm.go).
+//
 // JetStream is a model with the defects that the real one was seen to have (courier.go). What goes wrong, and how often, is in faults.go.
 // When a seed is over, package oracle, which knows nothing of the services' code, says what must have become of every spell (check.go).
 package sim

@@ -109,6 +109,7 @@ func (p post) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (e *engine) take(task fhirTask, request, body string) int {
 	e.calls++
+	e.w.acts(engineAsks)
 	if e.w.faults.refuses(engineBusy) {
 		return http.StatusServiceUnavailable
 	}

@@ -93,7 +93,7 @@ func (f *faults) happens(kind Fault) bool { return f.on && f.throw(kind) }
 func (f *faults) refuses(kind Fault) bool { return f.refusing && f.throw(kind) }
 
 func (f *faults) throw(kind Fault) bool {
-	if f.world.rng.Float64() >= odds[kind]*f.world.roughness {
+	if !f.world.swarm.faults[kind] || f.world.rng.Float64() >= odds[kind]*f.world.roughness {
 		return false
 	}
 	f.happened(kind)
@@ -108,8 +108,14 @@ func (f *faults) total() (n int) {
 	return n
 }
 
-// pick returns one of the kinds.
-func (f *faults) pick(kinds ...Fault) Fault { return kinds[f.world.rng.IntN(len(kinds))] }
+// pick returns one of the kinds that the seed has; empty when it has none of them.
+func (f *faults) pick(kinds ...Fault) Fault {
+	kinds = slices.DeleteFunc(kinds, func(kind Fault) bool { return !f.world.swarm.faults[kind] })
+	if len(kinds) == 0 {
+		return ""
+	}
+	return kinds[f.world.rng.IntN(len(kinds))]
+}
 
 // step gives the baton to a flow, and now and then something goes wrong with what it is about to do.
 func (w *world) step(f *flow) {
@@ -141,6 +147,10 @@ func (w *world) step(f *flow) {
 		kind = stalledFlow
 	case answering:
 		kind = w.faults.pick(fhirAnswerLost, crashAnywhere)
+	}
+	if kind == "" {
+		w.sched.grant(f, verdict{})
+		return
 	}
 	counted := kind
 	if own, ok := atFHIRDoor[kind]; ok && f.fhir {
@@ -178,6 +188,8 @@ func (w *world) disturb() {
 	kind := w.faults.pick(laggingWorker, pausedProcess, clockAhead, clockBack, acksForgotten, truncated, wiped)
 	detail := n.name
 	switch kind {
+	case "":
+		return
 	case laggingWorker:
 		if n.proc == nil {
 			return

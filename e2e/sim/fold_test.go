@@ -31,6 +31,9 @@ func TestTheFoldIsAsTheOracleSays(t *testing.T) {
 		if n%3 == 1 {
 			stay = stay.Faulty(r)
 		}
+		if n%2 == 1 {
+			stay = drawSwarm(r, false).tells(stay)
+		}
 		told := stay.Messages
 		if record, ok := oracle.RecordOf(r, stay); ok && n%3 == 0 {
 			told = append(told, written(r, record, stay)...)
@@ -120,7 +123,9 @@ func inWords(s discharge.State) string {
 	for _, p := range s.Problems {
 		kinds = append(kinds, p.Kind)
 	}
-	flags := slices.DeleteFunc(slices.Clone(s.Spell.Flags), func(f string) bool { return f != discharge.FlagOnLeave && f != discharge.FlagNotAdmitted })
+	flags := slices.DeleteFunc(slices.Clone(s.Spell.Flags), func(f string) bool {
+		return f != discharge.FlagOnLeave && f != discharge.FlagNotAdmitted && f != discharge.FlagDischargeCancelled
+	})
 	number := 0
 	if d := s.Spell.Discharge; d != nil {
 		number = d.Number

@@ -38,6 +38,7 @@ func (w *world) meet(worker *flow, n news, e event.Event) {
 	}
 	if w.faults.on && w.rng.IntN(2) == 0 {
 		switch {
+		case !w.has(actsAt[n.service]):
 		case n.service == "community-pickup" && e.Type != dischargehub.SpellType: // while a spell itself is news, nobody could say which state somebody saw
 			w.staff.errands, slow = append(w.staff.errands, n), 45
 		case n.service != "community-pickup" && e.Type == dischargehub.SpellType && endsSpell(e): // this may be the last that is told, and nothing repairs what it misses
@@ -48,6 +49,9 @@ func (w *world) meet(worker *flow, n news, e event.Event) {
 		worker.until = max(worker.until, w.sched.steps+w.rng.IntN(slow))
 	}
 }
+
+// actsAt says who might come to a service.
+var actsAt = map[string]Actor{"community-pickup": teams, "light-touch-assessment": assessors, capacity: providers}
 
 func endsSpell(e event.Event) bool {
 	var spell dischargev1.Spell

@@ -28,6 +28,7 @@ func (h *sender) ready() bool {
 func (h *sender) send() {
 	w, m := h.w, h.queue[0]
 	if m.FHIR != nil {
+		w.acts(messengers)
 		h.busy = true
 		if !w.door.ask(h.name, message(m), func(a fhirAnswer) {
 			if a.status/100 == 4 && w.least == 0 { // no clock was so far behind that the message was one of tomorrow

@@ -44,6 +44,7 @@ func (s *staff) lookInto(ctx context.Context, subject string, stay oracle.Stay) 
 	if err != nil {
 		return
 	}
+	w.acts(queueStaff)
 	open := list.GetExceptions()
 	slices.SortFunc(open, func(a, b *dischargev1.MessageException) int { // ids are dealt in no order where one transaction opens several
 		return cmp.Or(cmp.Compare(a.GetSpellId(), b.GetSpellId()), cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetControlId(), b.GetControlId()))

@@ -32,12 +32,13 @@ var restoredFaults = map[string]Fault{
 
 func planRestore(w *world) *restored {
 	r := &restored{w: w, spoilt: map[string]bool{}}
-	if w.rng.IntN(3) > 0 {
+	if !w.has(olderBackup) {
 		return r
 	}
+	w.acts(olderBackup)
 	r.service = serviceNames[w.rng.IntN(len(serviceNames))]
-	r.backupAt = w.rng.IntN(600)
-	r.backAt = r.backupAt + 20 + w.rng.IntN(500)
+	r.backupAt = w.rng.IntN(300 + w.more(300))
+	r.backAt = r.backupAt + 20 + w.rng.IntN(200+w.more(300))
 	return r
 }
 

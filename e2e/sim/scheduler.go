@@ -88,6 +88,7 @@ var (
 // comes to its next point, ends, or is blocked by another one's lock.
 type scheduler struct {
 	db       *database
+	threads  *threads
 	arrivals chan arrival
 	flows    []*flow
 	timer    *time.Timer
@@ -96,6 +97,8 @@ type scheduler struct {
 
 	// doomed are sessions that the driver is about to give up: the locks of their transactions are free when it has.
 	doomed []doomed
+	// freed: a statement that was blocked has ended, no matter for whom the scheduler waited. That may have been in the way of others.
+	freed bool
 
 	statements, steps int
 }
@@ -105,9 +108,9 @@ type doomed struct {
 	session *session
 }
 
-func newScheduler(db *database) *scheduler {
+func newScheduler(db *database, threads *threads) *scheduler {
 	t := time.NewTimer(time.Hour)
-	return &scheduler{db: db, arrivals: make(chan arrival, 256), timer: t, hash: sha256.New()}
+	return &scheduler{db: db, threads: threads, arrivals: make(chan arrival, 256), timer: t, hash: sha256.New()}
 }
 
 type frameKey struct{}
@@ -141,10 +144,10 @@ func (s *scheduler) spawn(name string, ended func(), run func(f *flow)) *flow {
 	f := &flow{name: name, resume: make(chan verdict), ended: ended}
 	s.flows = append(s.flows, f)
 	s.note("begin", f, "")
-	go func() {
+	s.threads.run(func() {
 		run(f)
 		s.arrivals <- arrival{flow: f, state: over}
-	}()
+	})
 	s.settle(f)
 	return f
 }
@@ -182,6 +185,7 @@ const (
 
 // settle waits until the flow, and every flow that it has unblocked, is at a point, over, or blocked.
 func (s *scheduler) settle(f *flow) {
+	s.freed = false
 	s.await(f, lookAfter)
 	// Who is blocked stays so, unless the flow that went on is the one in the way.
 	inTheWay := func(other *flow) bool { return slices.Contains(other.blockers, int32(f.backend.Load())) }
@@ -195,15 +199,16 @@ func (s *scheduler) settle(f *flow) {
 			again = true
 			return true
 		})
-		if again {
+		if again || s.freed {
 			inTheWay = func(*flow) bool { return true }
 		}
+		s.freed = false
 		for _, other := range s.flows {
 			if other.state == blocked && inTheWay(other) {
 				s.await(other, 0)
-				again = again || other.state != blocked
 			}
 		}
+		again = again || s.freed
 		inTheWay = func(*flow) bool { return true }
 	}
 	s.sweepEnded()
@@ -216,7 +221,7 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 	for f.state == running || f.state == blocked {
 		if look == 0 && len(s.arrivals) == 0 {
 			f.blockers = s.db.blockers(f.backend.Load())
-			if len(f.blockers) > 0 && (f.state == blocked || !s.contends(f)) {
+			if len(f.blockers) > 0 && !s.contends(f) {
 				f.waited.Store(true)
 				f.state = blocked
 				return
@@ -226,6 +231,7 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 		s.timer.Reset(look)
 		select {
 		case a := <-s.arrivals:
+			s.freed = s.freed || a.flow.state == blocked
 			a.flow.state, a.flow.at, a.flow.proc = a.state, a.at, a.proc
 		case <-s.timer.C:
 			look = 0
@@ -237,19 +243,27 @@ func (s *scheduler) await(f *flow, first time.Duration) {
 }
 
 // contends ends a statement that waits for a transaction for which another one waits already, with the error of a cancelled statement: when
-// the transaction is over, PostgreSQL lets the two race, and no seed decides who wins.
+// the transaction is over, PostgreSQL lets the two race, and no seed decides who wins. So it is with one that is queued for a row behind
+// another one that waits for it: if the row has changed when the transaction is over, both look for its new version.
 func (s *scheduler) contends(f *flow) bool {
-	for _, other := range s.flows {
-		if other != f && other.state == blocked && slices.ContainsFunc(other.blockers, func(b int32) bool { return slices.Contains(f.blockers, b) }) {
-			if !f.cancelled {
-				f.cancelled = true
-				s.note("waits for what "+other.name+" waits for, and is cancelled", f, "")
-				s.db.cancel(f.backend.Load())
+	with := ""
+	if f.state != blocked {
+		for _, other := range s.flows {
+			if other != f && other.state == blocked && slices.ContainsFunc(other.blockers, func(b int32) bool { return slices.Contains(f.blockers, b) }) {
+				with = other.name
+				break
 			}
-			return true
 		}
 	}
-	return false
+	if with == "" && s.db.queuedForRow(f.backend.Load()) {
+		with = "another one"
+	}
+	if with != "" && !f.cancelled {
+		f.cancelled = true
+		s.note("waits for what "+with+" waits for, and is cancelled", f, "")
+		s.db.cancel(f.backend.Load())
+	}
+	return with != ""
 }
 
 func (s *scheduler) sweepEnded() {

@@ -31,6 +31,7 @@ type Simulator struct {
 	settings settings
 	pools    map[string]*pg.DB
 	watched  *watchFor
+	threads  threads
 	seeds    int
 	// Trace gets every decision of the scheduler, if it is set.
 	Trace io.Writer
@@ -43,6 +44,8 @@ type Result struct {
 	Violations                   []string
 	Story                        []string
 	Faults                       map[Fault]int
+	Actors                       map[Actor]int
+	Triggers                     map[string]int // messages that were accepted
 	Spells, Messages, Statements int
 
 	stays map[string]string // by spell, what the control ids of its messages begin with
@@ -62,7 +65,7 @@ func (r Result) ShortStory() []string {
 	}
 	short := slices.DeleteFunc(slices.Clone(r.Story), func(line string) bool {
 		told := slices.ContainsFunc(names, func(name string) bool { return strings.Contains(line, name) })
-		return !told && (strings.Contains(line, " is accepted") || strings.Contains(line, " is acknowledged") || strings.Contains(line, " of the task of "))
+		return strings.Contains(line, errAway.Error()) || !told && (strings.Contains(line, " is accepted") || strings.Contains(line, " is acknowledged") || strings.Contains(line, " of the task of "))
 	})
 	return short[max(0, len(short)-mostOfStory):]
 }
@@ -96,10 +99,13 @@ func Open(ctx context.Context, url string) (*Simulator, error) {
 }
 
 // Close removes what the simulator has written beside the database.
-func (s *Simulator) Close() error { return os.RemoveAll(s.settings.clients) }
+func (s *Simulator) Close() error {
+	s.threads.end()
+	return os.RemoveAll(s.settings.clients)
+}
 
 // vacuumEvery so many seeds.
-const vacuumEvery = 50
+const vacuumEvery = 20
 
 // leaving are days around which people leave hospital: ordinary ones, and both changes of the clocks.
 var leaving = []time.Time{
@@ -113,23 +119,26 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	if err := s.db.empty(ctx); err != nil {
 		return Result{}, fmt.Errorf("empty the database: %w", err)
 	}
+	s.dropDead(ctx)
 	if s.seeds++; s.seeds%vacuumEvery == 0 {
 		if err := s.db.vacuum(ctx); err != nil {
 			return Result{}, err
 		}
 	}
 	w := &world{ctx: ctx, rng: rand.New(rand.NewPCG(seed, 0x686f6d65)), db: s.db, settings: s.settings}
-	w.sched = newScheduler(s.db)
+	w.sched = newScheduler(s.db, &s.threads)
 	s.watched.s = w.sched
 	w.sched.trace = s.Trace
 	w.faults = &faults{world: w, count: map[Fault]int{}}
 	w.courier = newCourier(w.rng, w.faults)
-	w.wards = &wards{w: w, told: w.rng.IntN(2) == 0, accepted: map[string][]hospital.Answer{}, known: map[string]bool{}}
+	w.swarm, w.acted = drawSwarm(w.rng, seed%fullEvery == 0), map[Actor]int{}
+	w.services = w.swarm.services()
+	w.wards = &wards{w: w, told: w.has(wardsAsk), accepted: map[string][]hospital.Answer{}, known: map[string]bool{}}
 	if w.wards.told {
 		w.settings.feeds = withWards(w.settings.feeds)
 	}
 	w.engine = &engine{w: w, came: map[delivery]string{}, newest: map[string]fhirTask{}, attempts: map[string]map[string]int{}}
-	if w.rng.IntN(2) == 0 {
+	if !w.has(engineAsks) {
 		w.settings.clients = ""
 	}
 	w.door = &door{w: w, said: map[string]said{}}
@@ -142,9 +151,10 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.heal()
 	w.closeDesks()
 	w.settle()
-	if len(w.violations) == 0 { // what was delivered can be worked on
+	if w.has(goOn) && len(w.violations) == 0 { // what was delivered can be worked on
 		w.tell("people go on")
-		w.staff.left = 20 + w.rng.IntN(20)
+		w.acts(goOn)
+		w.staff.left = w.staff.willing(20 + w.more(20))
 		for _, h := range w.hospitals {
 			h.queue, h.later = append(h.queue, h.later...), nil
 		}
@@ -157,19 +167,24 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 	w.repeatFHIR()
 	w.staff.settled = w.now()
 	w.staff.judge()
-	if len(w.violations) == 0 {
+	if w.has(weeksGoBy) && len(w.violations) == 0 {
+		w.acts(weeksGoBy)
 		w.weeks()
+		w.tell("the weeks are over")
 	}
-	w.tell("the weeks are over")
 	w.toldOut()
 	w.check()
+	w.checkSize()
 	for _, n := range w.nodes {
 		if n.proc != nil {
 			n.proc.svc.Close()
 		}
 	}
 	r := Result{Seed: seed, TraceHash: hex.EncodeToString(w.sched.hash.Sum(nil)[:8]), Violations: w.violations, Story: w.story,
-		Faults: w.faults.count, Spells: len(w.stays), Statements: w.sched.statements, stays: map[string]string{}}
+		Faults: w.faults.count, Actors: w.acted, Triggers: map[string]int{}, Spells: w.spells, Statements: w.sched.statements, stays: map[string]string{}}
+	for _, m := range w.told {
+		r.Triggers[m.Kind]++
+	}
 	for _, stay := range w.stays {
 		r.Messages += len(stay.Messages)
 		if len(stay.Messages) > 0 {
@@ -177,6 +192,26 @@ func (s *Simulator) Run(ctx context.Context, seed uint64) (Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// dropDead takes the sessions that ended while nobody used them out of the pools: which of them somebody comes upon would depend on the seeds before.
+func (s *Simulator) dropDead(ctx context.Context) {
+	for _, db := range s.pools {
+		for _, conn := range db.Pool.AcquireAllIdle(ctx) {
+			if sessionOf(conn.Conn()).over.Load() {
+				_ = conn.Conn().Close(ctx)
+			}
+			conn.Release()
+		}
+	}
+}
+
+// checkSize holds a seed to what it has at least.
+func (w *world) checkSize() {
+	if w.spells < leastSpells || w.faults.total() < leastFaults || w.sched.statements < leastStatements {
+		w.fail("the seed has %d spells, %d faults and %d statements, must have %d, %d and %d", w.spells, w.faults.total(), w.sched.statements,
+			leastSpells, leastFaults, leastStatements)
+	}
 }
 
 // populate makes the people, their stays, and the machines.
@@ -187,8 +222,8 @@ func (w *world) populate(s *Simulator) error {
 	}
 	var first time.Time
 	var last time.Time
-	for n := range 10 + w.rng.IntN(3) {
-		stay := oracle.NewStay(w.rng, n, at.Add(time.Duration(w.rng.IntN(7*24*60)-3*24*60)*time.Minute))
+	for n := range leastSpells + w.more(3) {
+		stay := w.swarm.tells(oracle.NewStay(w.rng, n, at.Add(time.Duration(w.rng.IntN(7*24*60)-3*24*60)*time.Minute)))
 		w.stays = append(w.stays, stay)
 		for _, m := range stay.Messages {
 			if first.IsZero() || m.Recorded.Before(first) {
@@ -202,17 +237,20 @@ func (w *world) populate(s *Simulator) error {
 	w.clock = last.Add(time.Duration(w.rng.IntN(3600)) * time.Second)
 	w.startedAt = w.now()
 	for i := range w.stays {
-		if w.rng.IntN(3) == 0 { // as far as FHIR says the same
+		if w.has(messengers) && w.rng.IntN(3) == 0 { // as far as FHIR says the same
 			w.stays[i] = w.stays[i].ByFHIR(w.now())
 		}
 	}
 	w.share()
 	w.restore = planRestore(w)
-	w.openDesks()
-	w.staff = &staff{w: w, about: map[string]int{}, left: 8 + w.rng.IntN(16), commands: map[string][]*command{}, acted: map[string][]oracle.Acted{}, queueWork: newQueueWork()}
-	for _, name := range serviceNames {
+	if w.has(clerks) {
+		w.openDesks()
+	}
+	w.staff = &staff{w: w, about: map[string]int{}, commands: map[string][]*command{}, acted: map[string][]oracle.Acted{}, queueWork: newQueueWork()}
+	w.staff.left = w.staff.willing(8 + w.more(16))
+	for _, name := range w.services {
 		replicas := 1
-		if w.rng.IntN(3) == 0 {
+		if w.swarm.faults[doubledWorker] && w.rng.IntN(3) == 0 {
 			replicas = 2
 			w.faults.happened(doubledWorker)
 		}
@@ -257,49 +295,10 @@ func (w *world) share() {
 	}
 	for i, m := range all {
 		h := w.hospitals[w.rng.IntN(len(w.hospitals))]
-		if i < len(all)*2/3 {
+		if i < len(all)*2/3 || !w.has(goOn) {
 			h.queue = append(h.queue, m)
 		} else {
 			h.later = append(h.later, m)
 		}
 	}
-}
-
-// Total is what many seeds came to.
-type Total struct {
-	Seeds, Spells, Messages, Statements int
-	Faults                              map[Fault]int
-}
-
-// Add adds a seed.
-func (t *Total) Add(r Result) {
-	t.Seeds++
-	t.Spells += r.Spells
-	t.Messages += r.Messages
-	t.Statements += r.Statements
-	for kind, n := range r.Faults {
-		t.Faults[kind] += n
-	}
-}
-
-// Missing are the kinds of faults that never happened: a run proves nothing about them.
-func (t Total) Missing() (kinds []Fault) {
-	for _, kind := range Faults {
-		if t.Faults[kind] == 0 {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
-}
-
-// String is a table.
-func (t Total) String() string {
-	var b strings.Builder
-	sum := 0
-	for _, kind := range Faults {
-		fmt.Fprintf(&b, "%8d  %s\n", t.Faults[kind], kind)
-		sum += t.Faults[kind]
-	}
-	fmt.Fprintf(&b, "%d seeds, %d spells, %d messages, %d statements, %d faults", t.Seeds, t.Spells, t.Messages, t.Statements, sum)
-	return b.String()
 }

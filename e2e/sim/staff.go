@@ -44,22 +44,53 @@ type command struct {
 func (s *staff) ready() bool { return s.left > 0 && s.busy < 4 }
 func (s *staff) done() bool  { return s.left == 0 && s.busy == 0 && len(s.errands) == 0 }
 
+// shares are how much of what is done each of them does.
+var shares = []struct {
+	Actor
+	of10 int
+}{{assessors, 2}, {providers, 2}, {queueStaff, 1}, {teams, 5}}
+
+// willing is how much of so many things is done in this seed: less where fewer people are there.
+func (s *staff) willing(things int) int {
+	sum := 0
+	for _, who := range shares {
+		if s.w.has(who.Actor) {
+			sum += who.of10
+		}
+	}
+	return (things*sum + 9) / 10
+}
+
 // act lets somebody do one thing about a spell.
 func (s *staff) act() {
 	s.left--
-	stay, kind := s.choose(), s.w.rng.IntN(10)
+	stay, who := s.choose(), s.somebody()
 	s.turnTo(stay.SpellID, func(ctx context.Context, f *flow, subject string) {
-		switch {
-		case kind < 2:
+		switch who {
+		case assessors:
 			s.assess(ctx, subject, stay.SpellID)
-		case kind < 4:
+		case providers:
 			s.reable(ctx, f, subject, stay.SpellID)
-		case kind < 5:
+		case queueStaff:
 			s.lookInto(ctx, subject, stay)
-		default:
+		case teams:
 			s.work(ctx, subject, stay.SpellID)
 		}
 	})
+}
+
+// somebody is one of those who are there.
+func (s *staff) somebody() Actor {
+	for {
+		at := s.w.rng.IntN(10)
+		for _, who := range shares {
+			if at -= who.of10; at < 0 && s.w.has(who.Actor) {
+				return who.Actor
+			} else if at < 0 {
+				break
+			}
+		}
+	}
 }
 
 // turnTo begins what somebody does about a spell.
@@ -152,6 +183,7 @@ func (s *staff) command(ctx context.Context, subject, spell string) bool {
 	}
 	c.unknown = err != nil
 	if err == nil {
+		w.acts(teams)
 		w.tell("%s: %s of the task of %s is acknowledged", subject, c.Command, spell)
 	} else {
 		w.tellDetail(fmt.Sprintf("%s: %s of the task of %s: ", subject, c.Command, spell), err.Error())

@@ -24,7 +24,7 @@ func (db *database) watchInbox(ctx context.Context, s *schema) error {
 
 // checkSteps looks, when no flow is under way, whether every step so far kept to its promise.
 func (w *world) checkSteps() {
-	for _, service := range serviceNames {
+	for _, service := range w.services {
 		w.checkNewer(service)
 		w.checkSent(service)
 		w.checkApplied(service)

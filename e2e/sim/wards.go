@@ -71,6 +71,7 @@ func (l line) HangUp() {}
 func (s *wards) take(feed string, message []byte) []byte {
 	w := s.w
 	s.calls++
+	w.acts(wardsAsk)
 	a := hospital.ReadAnswer(string(message))
 	if a.Word == "" {
 		w.fail("the ward of %s is sent what is no answer: %q", feed, message)

@@ -144,7 +144,7 @@ func (w *world) sweep() {
 // sweepAhead lets a sweeper that has looked before look again while its clock is ahead: it must not believe it.
 func (w *world) sweepAhead() {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	if n.service != "community-pickup" || n.proc == nil {
+	if n.service != "community-pickup" || n.proc == nil || !w.swarm.faults[clockAhead] {
 		return
 	}
 	n.skew = 50 * 24 * time.Hour

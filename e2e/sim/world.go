@@ -20,6 +20,9 @@ type world struct {
 	faults    *faults
 	settings  settings
 	roughness float64 // how often things go wrong, 1 on average
+	swarm     swarm
+	services  []string      // that run
+	acted     map[Actor]int // how often each did something
 
 	clock     time.Time // what time it really is
 	startedAt time.Time
@@ -42,6 +45,7 @@ type world struct {
 
 	story      []string
 	violations []string
+	spells     int // as the oracle counts them
 }
 
 func (w *world) now() time.Time { return w.clock.Truncate(time.Microsecond) }
@@ -70,7 +74,8 @@ func (w *world) fail(format string, args ...any) {
 }
 
 const (
-	// leastFaults and leastStatements are what a seed has at least; it goes on until it has them.
+	// leastSpells, leastFaults and leastStatements are what a seed has at least; it goes on until it has them.
+	leastSpells     = 10
 	leastFaults     = 3
 	leastStatements = 300
 	// mostSteps ends the part of a seed in which things go wrong.
@@ -205,14 +210,16 @@ func (w *world) finish() {
 	w.fail("flows go on without end")
 }
 
-// round lets every worker make its steps until it finds nothing more to do.
+// round lets every worker whose time has come make its steps until it finds nothing more to do.
 func (w *world) round() {
 	for _, n := range w.nodes {
 		if n.proc == nil {
 			continue
 		}
 		for _, k := range n.proc.active() {
-			w.work(k)
+			if k.woken() || !w.clock.Before(k.next) {
+				w.work(k)
+			}
 		}
 	}
 }
@@ -255,14 +262,16 @@ const (
 	healRounds = 20
 )
 
-// settle lets the workers work until the services agree. The longest wait is the hub's, a minute until it sends again.
+// settle lets the workers work until the services agree, and each has looked at its deadlines since it started. The longest wait is the hub's, a
+// minute until it sends again.
 func (w *world) settle() {
 	for range healRounds {
 		w.pass(healStep)
 		w.heed()
+		open := w.allOpen()
 		w.round()
 		w.restore.replayed()
-		if w.disagreements() == "" {
+		if open && w.disagreements() == "" {
 			return
 		}
 	}

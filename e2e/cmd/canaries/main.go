@@ -18,7 +18,7 @@ import (
 
 func main() {
 	only := flag.String("only", "", "plant this bug alone")
-	seeds := flag.Int("seeds", 25, "how many seeds the simulation has to find a bug")
+	seeds := flag.Int("seeds", 100, "how many seeds the simulation has to find a bug")
 	flag.Parse()
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/homeward-care/homeward/e2e/sim"
@@ -24,7 +25,7 @@ func main() {
 	untilWrong := flag.Bool("until-wrong", false, "begin no more seeds once one has ended wrong, and do not mind faults that never happened")
 	workers := flag.Int("workers", 2, "seeds at a time, a database each")
 	flag.Parse()
-	debug.SetGCPercent(400) // there is little to keep, and much that comes and goes
+	debug.SetGCPercent(1000) // there is little to keep, and much that comes and goes
 	ctx, stop := run.SignalContext(context.Background())
 	defer stop()
 	if err := simulate(ctx, *seeds, *first, *one, *workers, *untilWrong); err != nil {
@@ -41,7 +42,11 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int, un
 	if err != nil {
 		return err
 	}
-	defer func() { _ = server.Stop() }()
+	cost := &cost{}
+	defer func() {
+		_ = server.Stop()
+		cost.tell()
+	}()
 	var simulators []*sim.Simulator
 	for n := range workers {
 		name := fmt.Sprintf("sim_%d", n+1)
@@ -58,7 +63,32 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int, un
 	if one != 0 {
 		return tellOne(ctx, simulators[0], one)
 	}
+	cost.begin(seeds)
 	return runMany(ctx, simulators, seeds, first, untilWrong)
+}
+
+// cost is what seeds need of the processors, whatever else these do meanwhile.
+type cost struct {
+	seeds int
+	own   time.Duration // before the first seed
+}
+
+func (c *cost) begin(seeds int) { c.seeds, c.own = seeds, processorTime(syscall.RUSAGE_SELF) }
+
+// tell is for when PostgreSQL has ended: until then nobody knows what it needed. Its start is in it.
+func (c *cost) tell() {
+	if c.seeds > 0 {
+		own, postgres := processorTime(syscall.RUSAGE_SELF)-c.own, processorTime(syscall.RUSAGE_CHILDREN)
+		fmt.Printf("%.3f seconds of a processor for each seed, PostgreSQL's %.3f beside\n", own.Seconds()/float64(c.seeds), postgres.Seconds()/float64(c.seeds))
+	}
+}
+
+func processorTime(who int) time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(who, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // tellOne runs a seed twice: the second time proves that it is the same.
@@ -112,7 +142,7 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 		}
 	}()
 	var mu sync.Mutex
-	total := sim.Total{Faults: map[sim.Fault]int{}}
+	total := sim.NewTotal()
 	var failed error
 	var work sync.WaitGroup
 	for _, s := range simulators {

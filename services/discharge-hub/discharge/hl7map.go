@@ -103,6 +103,9 @@ func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision)
 	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
 }
 
+// nullDate is what is wrong with 19000101.
+const nullDate = "a date of the last century, such as systems write for none"
+
 // readTimes finds when the message was recorded and when it took effect.
 func (r *reader) readTimes() {
 	f := &r.fact
@@ -112,7 +115,7 @@ func (r *reader) readTimes() {
 	f.AdmittedAt, _ = r.moment("PV1", 44)
 	f.DischargedAt, _ = r.moment("PV1", 45)
 	if evn2.HasValue() && !Recordable(evn2.Value.At) {
-		r.problem(UnreadableTime, "EVN-2", "a date of the last century, such as systems write for none", "Ask the sender for when the message was recorded; "+
+		r.problem(UnreadableTime, "EVN-2", nullDate, "Ask the sender for when the message was recorded; "+
 			"MSH-7 is used for it, and orders the message")
 		evn2 = Told[Moment]{}
 	}
@@ -155,7 +158,7 @@ func (r *reader) readExpectedDischarge() {
 // order the message behind all that comes after it.
 func (r *reader) recorded(evn2 hl7.Time) time.Time {
 	msh7, ok := r.time(r.m.Field("MSH", 7).Text())
-	if !ok || msh7.Precision < hl7.Day {
+	if !ok || msh7.Precision < hl7.Day || !Recordable(msh7.Time) {
 		return evn2.Time
 	}
 	switch {
@@ -348,27 +351,51 @@ func (r *reader) readStay() {
 	}
 }
 
-// checkDischargeTime tells what is wrong with the time of a discharge. One that is more than a day in the future of its own record
-// is not used: a mistyped year would move the due date out of sight.
+// checkDischargeTime leaves out times at which nobody can have left, and of a discharge or an update also those that had not come when they were
+// recorded. A null date in any other message than a discharge says no more than an empty field, and is nobody's trouble. Whether the person left
+// before the admission nobody can tell from here: either time may be wrong, and the discharge counts as told.
 func (r *reader) checkDischargeTime() {
 	f := &r.fact
-	at := f.DischargedAt.Value
+	at, discharged := f.DischargedAt.Value, f.Kind == KindDischarge
 	future := func(m Moment) bool {
-		return !f.Recorded.IsZero() && m.At.After(f.Recorded.Add(24*time.Hour))
+		return (discharged || f.Kind == KindUpdate) && !f.Recorded.IsZero() && m.At.After(f.Recorded.Add(24*time.Hour))
 	}
-	if future(at) {
-		r.problem(DischargeInTheFuture, "PV1-45", "the discharge is more than a day after it was recorded",
-			"Check the time with the ward; until it is corrected the discharge counts from EVN-6 or from when it was recorded")
+	const instead = "until it is corrected the discharge counts from EVN-6 or from when it was recorded"
+	doubt := f.neverLeft(at)
+	switch {
+	case doubt != "" && (discharged || doubt != nullDate):
+		r.problem(UnreadableTime, "PV1-45", doubt, "Ask the ward when the person left, and the sender for that time; "+instead)
+	case future(at):
+		r.problem(DischargeInTheFuture, "PV1-45", "the discharge is more than a day after it was recorded", "Check the time with the ward; "+instead)
+	}
+	if doubt != "" || future(at) {
 		f.DischargedAt, at = Told[Moment]{}, Moment{}
 	}
-	if f.Kind != KindDischarge {
+	if !discharged {
 		return
 	}
-	if future(f.Effective) {
+	doubt = f.neverLeft(f.Effective)
+	if doubt != "" && at.IsZero() {
+		r.problem(UnreadableTime, "EVN-6", doubt, "Ask the ward when the person left, and the sender for PV1-45; the discharge counts from when it was recorded")
+	}
+	if doubt != "" || future(f.Effective) {
 		f.Effective = Moment{}
 	}
-	if admitted := f.AdmittedAt.Value; !at.IsZero() && admitted.After(at) {
+	if !at.IsZero() && f.AdmittedAt.Value.After(at) {
 		r.problem(DischargeBeforeStay, "PV1-45", "the discharge is before the admission (PV1-44)",
 			"Check both times with the ward; the discharge counts as told")
 	}
+}
+
+// neverLeft says why nobody can have left at a time; it is empty where somebody can, and where there is no time. However late a discharge is
+// recorded, it is believed. A birth that the message puts after its own recording is what is wrong of the two.
+func (f *Fact) neverLeft(at Moment) (why string) {
+	switch born := f.BirthDate.Value; {
+	case at.IsZero():
+	case !Recordable(at.At):
+		return nullDate
+	case at.Date() < born && born <= (Moment{At: f.Recorded}).Date():
+		return "a time before the person's birth (PID-7)"
+	}
+	return ""
 }

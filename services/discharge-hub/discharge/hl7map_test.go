@@ -177,6 +177,7 @@ func TestContent(t *testing.T) {
 		"recorded late on the day that MSH-7 tells to the day": {fields: fields{"EVN-2", "20260903200000", "MSH-7", "20260902"},
 			want: func(f *Fact) { f.Recorded = utc("2026-09-03T19:00:00Z") }},
 		"EVN-2 beside an MSH-7 that can't be read": {fields: fields{"MSH-7", "now"}},
+		"EVN-2 beside a null date in MSH-7":        {fields: fields{"MSH-7", "19000101000000"}},
 		"recorded a day after MSH-7": {fields: fields{"EVN-2", "20260903143000", "MSH-7", "20260902143000"},
 			want: func(f *Fact) { f.Recorded = utc("2026-09-03T13:30:00Z") }},
 		"sent again long after it was recorded": {fields: fields{"MSH-7", "20270902143000"}},
@@ -202,6 +203,29 @@ func TestContent(t *testing.T) {
 			want: func(f *Fact) { f.DischargedAt = Tell(Moment{At: utc("2026-08-24T23:00:00Z"), DayOnly: true}) }},
 		"discharge in the future": {fields: fields{"PV1-45", "20620902142500"}, problems: []string{DischargeInTheFuture},
 			want: func(f *Fact) { f.DischargedAt = Told[Moment]{} }},
+		"a null date for the discharge": {fields: fields{"PV1-45", "19000101000000"}, problems: []string{UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt = Told[Moment]{} }},
+		"a null date for the discharge, and EVN-6": {fields: fields{"PV1-45", "18991230", "EVN-6", "20260902142500"}, problems: []string{UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt, f.Effective = Told[Moment]{}, Moment{At: utc("2026-09-02T13:25:00Z")} }},
+		"null dates for the discharge and for EVN-6": {fields: fields{"PV1-45", "19700101", "EVN-6", "19000101"}, problems: []string{UnreadableTime, UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt = Told[Moment]{} }},
+		"a null date for EVN-6 beside the discharge's time": {fields: fields{"EVN-6", "19000101"}},
+		"a null date for EVN-6 alone": {fields: fields{"PV1-45", "", "EVN-6", "19000101"}, problems: []string{UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt = Told[Moment]{} }},
+		"discharge before birth": {fields: fields{"PV1-45", "20080101120000", "PID-7", "20080301"}, problems: []string{UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt, f.BirthDate = Told[Moment]{}, Tell("2008-03-01") }},
+		"discharge before the year of birth": {fields: fields{"PV1-45", "20071231235959", "PID-7", "2008"}, problems: []string{UnreadableTime},
+			want: func(f *Fact) { f.DischargedAt, f.BirthDate = Told[Moment]{}, Tell("2008") }},
+		"discharge on the day of birth": {fields: fields{"PV1-45", "20260902001000", "PV1-44", "20260902", "PID-7", "20260902"},
+			want: func(f *Fact) {
+				f.AdmittedAt, f.DischargedAt = Tell(Moment{At: utc("2026-09-01T23:00:00Z"), DayOnly: true}), Tell(Moment{At: utc("2026-09-01T23:10:00Z")})
+				f.BirthDate = Tell("2026-09-02")
+			}},
+		"discharge before a birth that is to come": {fields: fields{"PID-7", "20410312"}, want: func(f *Fact) { f.BirthDate = Tell("2041-03-12") }},
+		"discharge told years late": {fields: fields{"PV1-44", "20190801", "PV1-45", "20190902142500"},
+			want: func(f *Fact) {
+				f.AdmittedAt, f.DischargedAt = Tell(Moment{At: utc("2019-07-31T23:00:00Z"), DayOnly: true}), Tell(Moment{At: utc("2019-09-02T13:25:00Z")})
+			}},
 		"discharge time cleared": {fields: fields{"PV1-45", `""`}, want: func(f *Fact) { f.DischargedAt = Clear[Moment]() }},
 
 		"no NHS number": {fields: fields{"PID-3", "1234567^^^RAJ^PI"}, want: func(f *Fact) { f.NHSNumber = Told[string]{} }},

@@ -120,7 +120,8 @@ func inWords(s discharge.State) string {
 	for _, p := range s.Problems {
 		kinds = append(kinds, p.Kind)
 	}
-	flags := slices.DeleteFunc(slices.Clone(s.Spell.Flags), func(f string) bool { return f != discharge.FlagOnLeave && f != discharge.FlagNotAdmitted })
+	known := []string{discharge.FlagDischargeCancelled, discharge.FlagNotAdmitted, discharge.FlagOnLeave}
+	flags := slices.DeleteFunc(slices.Clone(s.Spell.Flags), func(f string) bool { return !slices.Contains(known, f) })
 	number := 0
 	if d := s.Spell.Discharge; d != nil {
 		number = d.Number

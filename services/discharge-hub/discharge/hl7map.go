@@ -88,19 +88,19 @@ func (r *reader) time(text string) (hl7.Time, bool) {
 	return at, err == nil && OfThisAge(at.Time)
 }
 
-// moment reads a time to the day or better. One that can't be read is a problem and says nothing.
-func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision) {
+// moment reads a time to the day or better, and returns it also as it is written. One that can't be read is a problem and says nothing.
+func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Time) {
 	t := told(r.m.Field(segment, field))
 	if !t.HasValue() {
-		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, 0
+		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, hl7.Time{}
 	}
 	at, ok := r.time(t.Value)
 	if !ok || at.Precision < hl7.Day {
 		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time of this age to the day or better",
 			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
-		return Told[Moment]{}, 0
+		return Told[Moment]{}, hl7.Time{}
 	}
-	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
+	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at
 }
 
 // nullDate is what is wrong with 19000101.
@@ -109,7 +109,7 @@ const nullDate = "a date of the last century, such as systems write for none"
 // readTimes finds when the message was recorded and when it took effect.
 func (r *reader) readTimes() {
 	f := &r.fact
-	evn2, precision := r.moment("EVN", 2)
+	evn2, written := r.moment("EVN", 2)
 	effective, _ := r.moment("EVN", 6)
 	f.Effective = effective.Value
 	f.AdmittedAt, _ = r.moment("PV1", 44)
@@ -120,7 +120,7 @@ func (r *reader) readTimes() {
 		evn2 = Told[Moment]{}
 	}
 	if evn2.HasValue() {
-		f.Recorded = r.recorded(hl7.Time{Time: evn2.Value.At, Precision: precision})
+		f.Recorded = r.recorded(written)
 		return
 	}
 	msh7, _ := r.moment("MSH", 7)
@@ -154,12 +154,21 @@ func (r *reader) readExpectedDischarge() {
 // recorded returns EVN-2, made more exact by a finer MSH-7: the moment within the minute, hour or day of EVN-2 that is nearest to MSH-7.
 // So a discharge comes behind the same day's admission, and a cancel behind the discharge that was sent in the same minute.
 //
+// Of the two moments that a time without an offset may mean when clocks have gone back, EVN-2 is the second where MSH-7 is one moment and less than an
+// hour after that, and MSH-7 is the second where only that is not before EVN-2. Otherwise each is the first.
+//
 // Where EVN-2 is more than a day after MSH-7, it is MSH-7: nobody can have recorded later what was sent already, and a mistyped year would
 // order the message behind all that comes after it.
 func (r *reader) recorded(evn2 hl7.Time) time.Time {
 	msh7, ok := r.time(r.m.Field("MSH", 7).Text())
 	if !ok || msh7.Precision < hl7.Day || !Recordable(msh7.Time) {
 		return evn2.Time
+	}
+	if sent := msh7.Sub(evn2.Again); msh7.Again.IsZero() && msh7.Precision >= hl7.Minute && !r.end(msh7).Before(evn2.Again) && sent < time.Hour {
+		evn2.Time = evn2.Again
+	}
+	if msh7.Before(evn2.Time) && !msh7.Again.Before(evn2.Time) {
+		msh7.Time = msh7.Again
 	}
 	switch {
 	case evn2.After(r.end(msh7).Add(24 * time.Hour)):

@@ -223,9 +223,11 @@ func (m Told) ahead(at time.Time) bool {
 	return (m.Kind == "A03" || m.Kind == "A08") && at.After(m.Recorded.Add(24*time.Hour))
 }
 
-// never says whether nobody can have left then: in the last century, which is a null date, or before the day of the birth that the message tells.
+// never says whether nobody can have left then: in the last century, which is a null date, or before the day of the birth that the message tells. Of a
+// birth that is itself after the message was recorded, it is not the discharge that cannot be.
 func (m Told) never(at time.Time) bool {
-	return !at.IsZero() && (lastCentury(at) || m.Born != "" && m.Born != hospital.Null && dateOf(at) < m.Born)
+	born := m.Born != "" && m.Born != hospital.Null && m.Born <= dateOf(m.Recorded)
+	return !at.IsZero() && (lastCentury(at) || born && dateOf(at) < m.Born)
 }
 
 func lastCentury(at time.Time) bool { return at.UTC().Year() < 2000 }

@@ -102,7 +102,7 @@ func expect(messages []Told, people records, care Care) Expected {
 	e := Expected{SpellID: messages[0].SpellID, TaskID: TaskID(messages[0].SpellID), Contact: "allowed"}
 	e.Exceptions = ofMessages(messages)
 	// A visit number that is used again stays the first person's.
-	own := people.ofFirstPerson(people.moved(messages))
+	own := people.ofFirstPerson(people.moved(believable(messages)))
 	if len(own) < len(messages) {
 		e.Exceptions = append(e.Exceptions, "visit-number-reused")
 	}
@@ -201,12 +201,14 @@ func toHospital(destination string) bool {
 // leftOnTheirOwn: against advice 6, taken by a relative 7, either in the retired code 2 (NHS Data Dictionary, discharge method).
 func leftOnTheirOwn(method string) bool { return slices.Contains([]string{"2", "6", "7"}, method) }
 
-// ofMessages are the exceptions of single messages: those that they raise, and a discharge told more than a day ahead, which is not believed, or before
-// the admission.
+// ofMessages are the exceptions of single messages: those that they raise, and a discharge told more than a day ahead or at a time that cannot be,
+// which is not believed, or before the admission. Where nobody has left, a null date is how some systems write nothing.
 func ofMessages(messages []Told) (kinds []string) {
 	for _, m := range messages {
 		kinds = append(kinds, m.Raises...)
 		switch {
+		case m.Kind == "A03" && (m.never(m.Left) || m.Left.IsZero() && m.never(m.Effective)), m.Kind != "A03" && m.never(m.Left) && !lastCentury(m.Left):
+			kinds = append(kinds, "unreadable-time")
 		case m.ahead(m.Left):
 			kinds = append(kinds, "discharge-in-the-future")
 		case m.Kind == "A03" && !m.Left.IsZero() && m.Admitted.After(m.Left):
@@ -219,6 +221,29 @@ func ofMessages(messages []Told) (kinds []string) {
 // ahead says whether a time that a discharge or an update tells is more than a day after it was recorded.
 func (m Told) ahead(at time.Time) bool {
 	return (m.Kind == "A03" || m.Kind == "A08") && at.After(m.Recorded.Add(24*time.Hour))
+}
+
+// never says whether nobody can have left then: in the last century, which is a null date, or before the day of the birth that the message tells. Of a
+// birth that is itself after the message was recorded, it is not the discharge that cannot be.
+func (m Told) never(at time.Time) bool {
+	born := m.Born != "" && m.Born != hospital.Null && m.Born <= dateOf(m.Recorded)
+	return !at.IsZero() && (lastCentury(at) || born && dateOf(at) < m.Born)
+}
+
+func lastCentury(at time.Time) bool { return at.UTC().Year() < 2000 }
+
+// believable are the messages without times at which nobody can have left. What a message says by itself decides, whosever the visit proves to be.
+func believable(messages []Told) []Told {
+	messages = slices.Clone(messages)
+	for i, m := range messages {
+		if m.never(m.Left) {
+			messages[i].Left = time.Time{}
+		}
+		if m.Kind == "A03" && m.never(m.Effective) {
+			messages[i].Effective = time.Time{}
+		}
+	}
+	return messages
 }
 
 // person is what is known of somebody at the discharge, as told last.

@@ -119,7 +119,7 @@ func (m *Told) spoil(r *rand.Rand) (words string) {
 	}
 	m.without("EVN-2", "MSH-7")
 	for _, at := range []time.Time{m.Effective, m.Left, m.Admitted} {
-		if m.Recorded = at; !at.IsZero() {
+		if m.Recorded = at; !at.IsZero() && !lastCentury(at) {
 			return "has no time but those of the stay"
 		}
 	}

@@ -26,7 +26,7 @@ func (s Stay) ByFHIR(now time.Time) Stay {
 // ByFHIR writes a message of a hospital as FHIR, if it is a discharge or its cancellation of which FHIR tells the same. Its X-Request-ID is
 // the control id.
 func ByFHIR(m Told, now time.Time) (Told, bool) {
-	discharged := m.Kind == "A03" && !m.Left.IsZero() && !m.ahead(m.Left)
+	discharged := m.Kind == "A03" && !m.Left.IsZero() && !m.ahead(m.Left) && !m.never(m.Left)
 	cancelled := m.Kind == "A13" && m.Left.IsZero() && m.Dead == "" && m.Method+m.Destination == ""
 	died := m.Dead == "Y" && !m.DiedAt.IsZero()
 	plain := m.HL7 != nil && !m.Test && feeds[m.Feed].provider == feeds[fhirFeed].provider && m.Visit != "" && m.Class == "I" && m.Effective.IsZero() &&

@@ -168,6 +168,9 @@ func (s *story) fields(m Told) hospital.Message {
 		"PV1-2": m.Class, "PV1-3": m.Ward + "^^^" + feed.facility, "PV1-19": cmp.Or(visit.VisitNow, visit.Visit), "PV2-9": s.stamp(m.Planned),
 		"PV1-36": method, "PV1-37": destination, "PV1-44": s.stamp(m.Admitted), "PV1-45": s.stamp(m.Left),
 	}
+	if wall := len("20060102150405"); len(f["MSH-7"]) > wall && s.chance(2) {
+		f["EVN-2"] = f["EVN-2"][:wall] // the offset in MSH-7 says which hour
+	}
 	if m.NHS != "" {
 		f["PID-3"] = m.NHS + "^^^NHS^NH~" + f["PID-3"]
 	}
@@ -204,7 +207,7 @@ func (s *story) fields(m Told) hospital.Message {
 }
 
 // stamp writes a time as the hospital's clock shows it. Some senders add the offset; in the hour that comes twice, when summer time ends,
-// nothing else says which one it is.
+// at least MSH-7 has one, for nothing else says which hour it is.
 func (s *story) stamp(at time.Time) string {
 	if at.IsZero() {
 		return ""

@@ -131,8 +131,21 @@ func (s *story) away(m *Says) {
 		m.Left = s.base.Admitted.Add(-30 * time.Hour)
 	case 12:
 		m.Method, m.Destination = "", ""
+	case 13:
+		m.Left = s.cannotBe()
+	case 14: // EVN-6 does not help either
+		m.Left, m.Effective = pick(s.Rand, time.Time{}, s.cannotBe()), s.cannotBe()
 	}
 	m.Swapped = m.DeadWords == "" && s.chance(8)
+}
+
+// cannotBe is a time at which nobody can have left: a null date, or before the person's birth.
+func (s *story) cannotBe() time.Time {
+	null := pick(s.Rand, time.Date(1900, 1, 1, 0, 0, 0, 0, London), time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC))
+	if born, err := time.ParseInLocation(time.DateOnly, s.base.Born, London); err == nil && born.Year() >= 2000 && s.chance(2) {
+		return born.Add(-time.Minute)
+	}
+	return null
 }
 
 // turns are what may happen next. Each can happen at any time, whether it makes sense or not: hospitals do.

@@ -58,7 +58,7 @@ func (s *story) register() {
 // whileThere is what happens in the days in hospital, with what takes it back.
 func (s *story) whileThere() {
 	planned := s.clock.Add(time.Duration(1+s.IntN(20)) * 24 * time.Hour)
-	switch s.IntN(6) {
+	switch s.IntN(7) {
 	case 0:
 		s.turn("moved, and not")
 		s.send("A02", nil)
@@ -87,6 +87,9 @@ func (s *story) whileThere() {
 		}
 	case 5:
 		s.swap()
+	case 6:
+		s.turn("has not left, which is written as a null date")
+		s.send(pick(s.Rand, "A01", "A02", "A08"), func(m *Says) { m.Left = s.cannotBe() })
 	}
 }
 

@@ -344,6 +344,16 @@ func TestRecordEventNamesTheFieldAtFault(t *testing.T) {
 		"withdrawn_involvements": func(r *dischargev1.RecordEventRequest) {
 			r.WithdrawnInvolvements = []dischargev1.Involvement{dischargev1.Involvement_INVOLVEMENT_PATHWAY}
 		},
+		"discharged_at": func(r *dischargev1.RecordEventRequest) {
+			r.Kind, r.DischargedAt = dischargev1.EventKind_EVENT_KIND_UPDATE, timestamp(day(1, 10).AddDate(-126, 0, 0))
+		},
+		"discharged_at ": func(r *dischargev1.RecordEventRequest) {
+			r.Kind, r.DischargedAt = dischargev1.EventKind_EVENT_KIND_DISCHARGE, timestamp(day(1, 9).AddDate(-10, 0, 0))
+			r.Person = &dischargev1.Person{BirthDate: "2017-03-12"}
+		},
+		"effective_at": func(r *dischargev1.RecordEventRequest) {
+			r.Kind, r.EffectiveAt = dischargev1.EventKind_EVENT_KIND_DISCHARGE, timestamp(day(1, 10).AddDate(-126, 0, 0))
+		},
 		"admitted_at": func(r *dischargev1.RecordEventRequest) { r.AdmittedAt = timestamp(day(1, 10).AddDate(7000, 0, 0)) },
 	} {
 		req := good()

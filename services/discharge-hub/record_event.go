@@ -62,6 +62,9 @@ func checkRecordEvent(req *dischargev1.RecordEventRequest) error {
 	if !discharge.Recordable(req.GetRecordedAt().AsTime()) {
 		return fault.Field("recorded_at", "is no time at which an event can have been recorded: it orders the facts")
 	}
+	if at := req.GetDischargedAt(); at != nil && !discharge.Recordable(at.AsTime()) {
+		return fault.Field("discharged_at", "is a date of the last century; say when the person left, or leave it out where that is not known")
+	}
 	if err := errors.Join(checkPersonEvent(req), checkReadiness(req)); err != nil {
 		return err
 	}
@@ -127,6 +130,16 @@ func readRecordEvent(feed discharge.Feed, body []byte) (discharge.Reading, error
 // spellOf is the spell that a request is about, by the same reading that will keep it; empty if its key is not whole.
 func spellOf(feed discharge.Feed, req *dischargev1.RecordEventRequest) string {
 	return discharge.FromEvent(feed, eventOf(req, "")).Fact.SpellID
+}
+
+// checkWhenLeft refuses what the rules take for no time at which the person can have left: of a typed client it can be asked at once.
+func checkWhenLeft(feed discharge.Feed, req *dischargev1.RecordEventRequest) error {
+	for _, p := range discharge.FromEvent(feed, eventOf(req, "")).Problems {
+		if p = p.At(discharge.DoorGRPC); p.Kind == discharge.UnreadableTime {
+			return fault.Field(p.Where, "is %s; say when the person left", p.Found)
+		}
+	}
+	return nil
 }
 
 func optionalTime(t *timestamppb.Timestamp) time.Time {

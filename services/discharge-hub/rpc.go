@@ -54,6 +54,9 @@ func (s *server) RecordEvent(ctx context.Context, req *dischargev1.RecordEventRe
 	if req.GetRecordedAt().AsTime().After(s.now().Add(24 * time.Hour)) {
 		return nil, fault.Field("recorded_at", "is more than a day ahead; look at the sending system's clock")
 	}
+	if err := checkWhenLeft(feed, req); err != nil {
+		return nil, err
+	}
 	spell, kind := spellOf(feed, req), kinds[req.GetKind()]
 	if kind == discharge.KindRevokeMerge {
 		if !who.Has(authn.HubStaff) {

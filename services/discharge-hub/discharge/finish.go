@@ -35,6 +35,7 @@ func (r *reader) finish(processing string) Reading {
 	if f.Kind == KindUpdate && f.SpellID == "" && f.PatientNumber != "" && !f.tellsOfStay() {
 		f.Kind = KindUpdatePerson // some senders have no A31
 	}
+	r.checkDischargeTime()
 	out := Reading{Usable: true}
 	switch {
 	case f.Kind.OfPerson():
@@ -47,9 +48,6 @@ func (r *reader) finish(processing string) Reading {
 		*f = old[0] // nothing is told of the new number
 	case f.Kind.movesVisit(), f.Kind == KindToOutpatient:
 		out.Also = r.finishMovedVisit()
-	}
-	if f.Kind == KindDischarge || f.Kind == KindUpdate {
-		r.checkDischargeTime()
 	}
 	if !f.Kind.OfPerson() && f.SpellID == "" {
 		out.Usable = false

@@ -88,36 +88,39 @@ func (r *reader) time(text string) (hl7.Time, bool) {
 	return at, err == nil && OfThisAge(at.Time)
 }
 
-// moment reads a time to the day or better. One that can't be read is a problem and says nothing.
-func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Precision) {
+// moment reads a time to the day or better, and returns it also as it is written. One that can't be read is a problem and says nothing.
+func (r *reader) moment(segment string, field int) (Told[Moment], hl7.Time) {
 	t := told(r.m.Field(segment, field))
 	if !t.HasValue() {
-		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, 0
+		return Told[Moment]{Said: t.Said, Cleared: t.Cleared}, hl7.Time{}
 	}
 	at, ok := r.time(t.Value)
 	if !ok || at.Precision < hl7.Day {
 		r.problem(UnreadableTime, fmt.Sprintf("%s-%d", segment, field), shown(t.Value)+" is no time of this age to the day or better",
 			"Ask the sender to write YYYYMMDDHHMMSS; the message is used without it")
-		return Told[Moment]{}, 0
+		return Told[Moment]{}, hl7.Time{}
 	}
-	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at.Precision
+	return Tell(Moment{At: at.Time, DayOnly: at.Precision == hl7.Day}), at
 }
+
+// nullDate is what is wrong with 19000101.
+const nullDate = "a date of the last century, such as systems write for none"
 
 // readTimes finds when the message was recorded and when it took effect.
 func (r *reader) readTimes() {
 	f := &r.fact
-	evn2, precision := r.moment("EVN", 2)
+	evn2, written := r.moment("EVN", 2)
 	effective, _ := r.moment("EVN", 6)
 	f.Effective = effective.Value
 	f.AdmittedAt, _ = r.moment("PV1", 44)
 	f.DischargedAt, _ = r.moment("PV1", 45)
 	if evn2.HasValue() && !Recordable(evn2.Value.At) {
-		r.problem(UnreadableTime, "EVN-2", "a date of the last century, such as systems write for none", "Ask the sender for when the message was recorded; "+
+		r.problem(UnreadableTime, "EVN-2", nullDate, "Ask the sender for when the message was recorded; "+
 			"MSH-7 is used for it, and orders the message")
 		evn2 = Told[Moment]{}
 	}
 	if evn2.HasValue() {
-		f.Recorded = r.recorded(hl7.Time{Time: evn2.Value.At, Precision: precision})
+		f.Recorded = r.recorded(written)
 		return
 	}
 	msh7, _ := r.moment("MSH", 7)
@@ -151,12 +154,21 @@ func (r *reader) readExpectedDischarge() {
 // recorded returns EVN-2, made more exact by a finer MSH-7: the moment within the minute, hour or day of EVN-2 that is nearest to MSH-7.
 // So a discharge comes behind the same day's admission, and a cancel behind the discharge that was sent in the same minute.
 //
+// Of the two moments that a time without an offset may mean when clocks have gone back, EVN-2 is the second where MSH-7 is one moment and less than an
+// hour after that, and MSH-7 is the second where only that is not before EVN-2. Otherwise each is the first.
+//
 // Where EVN-2 is more than a day after MSH-7, it is MSH-7: nobody can have recorded later what was sent already, and a mistyped year would
 // order the message behind all that comes after it.
 func (r *reader) recorded(evn2 hl7.Time) time.Time {
 	msh7, ok := r.time(r.m.Field("MSH", 7).Text())
-	if !ok || msh7.Precision < hl7.Day {
+	if !ok || msh7.Precision < hl7.Day || !Recordable(msh7.Time) {
 		return evn2.Time
+	}
+	if sent := msh7.Sub(evn2.Again); msh7.Again.IsZero() && msh7.Precision >= hl7.Minute && !r.end(msh7).Before(evn2.Again) && sent < time.Hour {
+		evn2.Time = evn2.Again
+	}
+	if msh7.Before(evn2.Time) && !msh7.Again.Before(evn2.Time) {
+		msh7.Time = msh7.Again
 	}
 	switch {
 	case evn2.After(r.end(msh7).Add(24 * time.Hour)):
@@ -348,27 +360,51 @@ func (r *reader) readStay() {
 	}
 }
 
-// checkDischargeTime tells what is wrong with the time of a discharge. One that is more than a day in the future of its own record
-// is not used: a mistyped year would move the due date out of sight.
+// checkDischargeTime leaves out times at which nobody can have left, and of a discharge or an update also those that had not come when they were
+// recorded. A null date in any other message than a discharge says no more than an empty field, and is nobody's trouble. Whether the person left
+// before the admission nobody can tell from here: either time may be wrong, and the discharge counts as told.
 func (r *reader) checkDischargeTime() {
 	f := &r.fact
-	at := f.DischargedAt.Value
+	at, discharged := f.DischargedAt.Value, f.Kind == KindDischarge
 	future := func(m Moment) bool {
-		return !f.Recorded.IsZero() && m.At.After(f.Recorded.Add(24*time.Hour))
+		return (discharged || f.Kind == KindUpdate) && !f.Recorded.IsZero() && m.At.After(f.Recorded.Add(24*time.Hour))
 	}
-	if future(at) {
-		r.problem(DischargeInTheFuture, "PV1-45", "the discharge is more than a day after it was recorded",
-			"Check the time with the ward; until it is corrected the discharge counts from EVN-6 or from when it was recorded")
+	const instead = "until it is corrected the discharge counts from EVN-6 or from when it was recorded"
+	doubt := f.neverLeft(at)
+	switch {
+	case doubt != "" && (discharged || doubt != nullDate):
+		r.problem(UnreadableTime, "PV1-45", doubt, "Ask the ward when the person left, and the sender for that time; "+instead)
+	case future(at):
+		r.problem(DischargeInTheFuture, "PV1-45", "the discharge is more than a day after it was recorded", "Check the time with the ward; "+instead)
+	}
+	if doubt != "" || future(at) {
 		f.DischargedAt, at = Told[Moment]{}, Moment{}
 	}
-	if f.Kind != KindDischarge {
+	if !discharged {
 		return
 	}
-	if future(f.Effective) {
+	doubt = f.neverLeft(f.Effective)
+	if doubt != "" && at.IsZero() {
+		r.problem(UnreadableTime, "EVN-6", doubt, "Ask the ward when the person left, and the sender for PV1-45; the discharge counts from when it was recorded")
+	}
+	if doubt != "" || future(f.Effective) {
 		f.Effective = Moment{}
 	}
-	if admitted := f.AdmittedAt.Value; !at.IsZero() && admitted.After(at) {
+	if !at.IsZero() && f.AdmittedAt.Value.After(at) {
 		r.problem(DischargeBeforeStay, "PV1-45", "the discharge is before the admission (PV1-44)",
 			"Check both times with the ward; the discharge counts as told")
 	}
+}
+
+// neverLeft says why nobody can have left at a time; it is empty where somebody can, and where there is no time. However late a discharge is
+// recorded, it is believed. A birth that the message puts after its own recording is what is wrong of the two.
+func (f *Fact) neverLeft(at Moment) (why string) {
+	switch born := f.BirthDate.Value; {
+	case at.IsZero():
+	case !Recordable(at.At):
+		return nullDate
+	case at.Date() < born && born <= (Moment{At: f.Recorded}).Date():
+		return "a time before the person's birth (PID-7)"
+	}
+	return ""
 }

@@ -19,8 +19,8 @@ var London = sync.OnceValue(func() *time.Location {
 // four digits.
 func OfThisAge(at time.Time) bool { return at.Year() >= 1850 && at.Year() <= 2200 }
 
-// Recordable tells whether a message can have been recorded at this time: 19000101, 18991230 and 19700101 are null dates. A message that is ordered by
-// one comes before all others, and what it says, a death or a second discharge, is taken for overcome by them.
+// Recordable tells whether a message can have been recorded at this time, or somebody have left of whom it tells: 19000101, 18991230 and 19700101 are
+// null dates. A message that is ordered by one comes before all others, and what it says, a death or a second discharge, is taken for overcome by them.
 func Recordable(at time.Time) bool { return OfThisAge(at) && at.Year() >= 2000 }
 
 // Moment is a time as a hospital tells it, in UTC. Some tell only the day.

@@ -29,6 +29,7 @@ func course(t *rapid.T) [][]byte {
 	}
 	more := []func() []string{
 		optional("MSH-7", day+"180130", day+"180259", day+"180300", day), optional("EVN-2", "20360902180300", day+"18", day),
+		optional("MSH-7", "20261025013010+0000", "20261025013010", "20261025020500"), optional("EVN-2", "202610250130", "20261025015958", "20261025011000"),
 		optional("EVN-6", day+"1200", day+"1803", day, `""`),
 		optional("PV1-45", day+"1200", day+"1803", day, "", `""`, "20620101", "soon"),
 		optional("PV1-36", "1", "4", "19", "Dead", "", `""`, "06"),
@@ -150,6 +151,16 @@ func BenchmarkFoldOfTwentyFacts(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Fold(facts)
+	}
+}
+
+// TestACancelInTheHourThatComesTwiceComesBehindItsDischarge takes a discharge at ten to two in summer time, cancelled twenty minutes later, when the
+// clocks have gone back and show ten past one.
+func TestACancelInTheHourThatComesTwiceComesBehindItsDischarge(t *testing.T) {
+	left := adt("A03", "2", "20261025015000", "MSH-7", "20261025015002+0100", "PV1-45", "20261025014500")
+	taken := adt("A13", "3", "20261025011000", "MSH-7", "20261025011002+0000")
+	if s := foldedInAnyOrder(t, left, taken).Spell; s.Status != InHospital || slices.Contains(s.Flags, FlagCancelWithoutDischarge) {
+		t.Errorf("%s, flags %v", s.Status, s.Flags)
 	}
 }
 

@@ -62,6 +62,7 @@ type reader struct {
 	event  discharge.Event
 	issues []Issue
 	told   map[string]string // flag to the element that may raise it
+	end    element           // when the person left
 }
 
 // Read reads a request of a feed. With an error among the issues the event is not to be used.
@@ -94,7 +95,9 @@ func Read(feed discharge.Feed, req Request) (discharge.Event, []Issue) {
 		resource.get("resourceType").wrong(NotSupported, "must be Patient, Encounter, ServiceRequest or Bundle")
 	}
 	if !Refused(r.issues) {
-		r.doubts()
+		read := discharge.FromEvent(feed, r.event)
+		r.neverLeft(read.Problems)
+		r.doubts(read.Fact.Flags)
 	}
 	return r.event, r.issues
 }
@@ -136,9 +139,18 @@ func (r *reader) agrees(subject element) {
 	}
 }
 
+// neverLeft refuses a discharge at a time at which the rules say that nobody can have left: in the last century, or before the person's birth.
+func (r *reader) neverLeft(problems []discharge.Problem) {
+	for _, p := range problems {
+		if p = p.At(discharge.DoorFHIR); p.Kind == discharge.UnreadableTime {
+			r.end.wrong(Value, "is %s; tell when the person left", p.Found)
+		}
+	}
+}
+
 // doubts warns of what is taken and not believed: it may be put right by another request, and must not delay this one.
-func (r *reader) doubts() {
-	for _, flag := range discharge.FromEvent(r.feed, r.event).Fact.Flags {
+func (r *reader) doubts(flags []string) {
+	for _, flag := range flags {
 		if path := r.told[flag]; path != "" {
 			r.issues = append(r.issues, Issue{Severity: Warning, Code: Value, Expression: path,
 				Diagnostics: "is not usable (" + flag + "): the rest is taken, this says nothing; send it again when it is right"})

@@ -255,7 +255,7 @@ func (r *reader) left(end element) {
 	case at.After(r.event.RecordedAt.Add(24 * time.Hour)):
 		end.wrong(Value, "is more than a day ahead; tell a discharge when it has happened")
 	case r.ofThisAge(end, at):
-		r.event.DischargedAt = at
+		r.event.DischargedAt, r.end = at, end
 		if r.event.AdmittedAt.After(at) {
 			r.issues = append(r.issues, Issue{Severity: Warning, Code: Value, Expression: end.path,
 				Diagnostics: "is before period.start: it is taken as told, and is an exception for a person; check both with the ward and send the right ones"})

@@ -23,11 +23,13 @@ const (
 type Time struct {
 	time.Time
 	Precision Precision
+	// Again is the second moment at which clocks showed this time, when they had gone back and no offset tells the two apart; zero of any other.
+	Again time.Time
 }
 
 // ParseTime reads YYYY[MM[DD[HH[MM[SS[.S+]]]]]][+/-ZZZZ] (HL7 v2.4 chapter 2.9.47), and Z for the offset +0000, which some senders
-// write after ISO 8601. Without an offset it is wall-clock time in loc. When clocks go back, a wall-clock time that comes twice is the first of the two; when they go forward, one that never comes
-// is read with the offset that held before, so it falls behind the change.
+// write after ISO 8601. Without an offset it is wall-clock time in loc. When clocks go back, a wall-clock time that comes twice is the first of the two,
+// and the other one is in Again; when they go forward, one that never comes is read with the offset that held before, so it falls behind the change.
 func ParseTime(s string, loc *time.Location) (Time, error) {
 	body, zoned := strings.CutSuffix(s, "Z")
 	offset := 0
@@ -81,27 +83,26 @@ func ParseTime(s string, loc *time.Location) (Time, error) {
 		return Time{}, badTime()
 	}
 	if zoned {
-		return Time{utc.Add(-time.Duration(offset) * time.Second).UTC(), precision}, nil
+		return Time{Time: utc.Add(-time.Duration(offset) * time.Second).UTC(), Precision: precision}, nil
 	}
-	return Time{wallClock(utc, loc).UTC(), precision}, nil
+	at, again := wallClock(utc, loc)
+	return Time{at.UTC(), precision, again.UTC()}, nil
 }
 
-// wallClock returns the moment at which clocks in loc show what utc shows in UTC.
-func wallClock(utc time.Time, loc *time.Location) time.Time {
+// wallClock returns the moment at which clocks in loc show what utc shows in UTC, and the second one where there are two.
+func wallClock(utc time.Time, loc *time.Location) (at, again time.Time) {
 	_, before := utc.Add(-24 * time.Hour).In(loc).Zone()
 	_, after := utc.Add(24 * time.Hour).In(loc).Zone()
-	early := utc.Add(-time.Duration(before) * time.Second)
-	if before == after {
-		return early
+	early, late := utc.Add(-time.Duration(before)*time.Second), utc.Add(-time.Duration(after)*time.Second)
+	_, atEarly := early.In(loc).Zone()
+	_, atLate := late.In(loc).Zone()
+	switch {
+	case before == after || atLate != after:
+		return early, time.Time{}
+	case atEarly != before:
+		return late, time.Time{}
 	}
-	if _, o := early.In(loc).Zone(); o == before {
-		return early
-	}
-	late := utc.Add(-time.Duration(after) * time.Second)
-	if _, o := late.In(loc).Zone(); o == after {
-		return late
-	}
-	return early
+	return early, late
 }
 
 // FormatTime writes a moment to the second with the offset of its zone.

@@ -54,3 +54,22 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestATimeThatComesTwiceHasASecondMoment(t *testing.T) {
+	london, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		"20261025005959": "", "20261025010000": "2026-10-25T01:00:00Z", "2026102501": "2026-10-25T01:00:00Z", "20261025015959": "2026-10-25T01:59:59Z",
+		"20261025020000": "", "20261025013000+0100": "", "20261025013000Z": "", "20261025": "", "20260329013000": "", "20260902013000": "",
+	} {
+		got, err := ParseTime(in, time.FixedZone("", 0))
+		if err != nil || !got.Again.IsZero() {
+			t.Errorf("%s, where clocks never change: %v, %v", in, got.Again, err)
+		}
+		if got, err = ParseTime(in, london); err != nil || got.Again.IsZero() != (want == "") || want != "" && got.Again.Format(time.RFC3339) != want {
+			t.Errorf("%s: %v, %v, want %s", in, got.Again, err, want)
+		}
+	}
+}

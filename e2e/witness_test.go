@@ -187,7 +187,7 @@ func TestAnotherLibrarysMessagesAreReadAndItReadsTheAnswers(t *testing.T) {
 			})
 			stranger := witnessed("A03", id("8"), "20260712150000", visit, nil)
 			stranger["MSH.F3"] = "STRANGER"
-			if ack := w.send(delimiters, stranger); ack["MSA.F1.R1.C1"] != "AR" || ack["MSA.F2.R1.C1"] != id("8") || !strings.HasPrefix(ack["MSA.F3.R1.C1"], "MSH-3 and MSH-4 name no") {
+			if ack := w.send(delimiters, stranger); ack["MSA.F1.R1.C1"] != "AR" || ack["MSA.F2.R1.C1"] != id("8") || !strings.HasPrefix(ack["MSA.F3.R1.C1"], "MSH-3 \"STRANGER\" and MSH-4 \"RAJ\" name no") {
 				t.Errorf("a stranger was answered %q", ack)
 			}
 			enhanced := witnessed("A08", id("9"), "20260712160000", visit, map[string]string{"MSH.F15": "AL", "MSH.F16": "NE"})

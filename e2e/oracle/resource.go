@@ -39,6 +39,9 @@ func NewRecord(r *rand.Rand, n int, now time.Time) *Record {
 // RecordOf is the record of a stay of which messages tell too, under the same visit number; false where it has none, or another provider is the
 // stay's. What is written knows nothing of what the messages say after the first.
 func RecordOf(r *rand.Rand, stay Stay) (*Record, bool) {
+	if len(stay.Messages) == 0 {
+		return nil, false
+	}
 	first := stay.Messages[0]
 	if first.Visit == "" || feeds[first.Feed].provider != feeds[fhirFeed].provider {
 		return nil, false

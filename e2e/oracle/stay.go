@@ -44,6 +44,12 @@ func NewStay(r *rand.Rand, n int, leaving time.Time) Stay {
 	return s.Stay
 }
 
+// Until leaves out what the hospital has not recorded by then: a hub's doors refuse, or doubt, what is recorded tomorrow.
+func (s Stay) Until(now time.Time) Stay {
+	s.Messages = slices.DeleteFunc(slices.Clone(s.Messages), func(m Told) bool { return m.Recorded.After(now) })
+	return s
+}
+
 // story is a stay that is being told.
 type story struct {
 	*rand.Rand

@@ -157,9 +157,9 @@ func (t *traffic) next() *visit {
 	var told *desk.Desk
 	switch {
 	case n%12 == 3:
-		stay = oracle.NewStay(r, n, t.began.Add(-time.Duration(r.IntN(72))*time.Hour))
-		if record, ok := oracle.RecordOf(r, stay); ok {
-			told = desk.New(r, record)
+		recent := oracle.NewStay(r, n, t.began.Add(-time.Duration(r.IntN(72))*time.Hour)).Until(t.began)
+		if record, ok := oracle.RecordOf(r, recent); ok {
+			stay, told = recent, desk.New(r, record)
 		}
 	case n%5 == 0:
 		stay = stay.ByFHIR(t.began)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,7 +45,8 @@ func (w *world) restoreUnder(ctx context.Context, f fault, n int) error {
 	name := restoredBy(f)
 	s := w.begin(n)
 	r := rand.New(rand.NewPCG(uint64(n), 2))
-	before, after := oracle.NewStay(r, 10*n, time.Now().AddDate(0, 0, -30)), oracle.NewStay(r, 10*n+1, time.Now().AddDate(0, 0, -10))
+	before := oracle.NewStay(r, 10*n, s.began.AddDate(0, 0, -30)).Until(s.began)
+	after := oracle.NewStay(r, 10*n+1, s.began.AddDate(0, 0, -10)).Until(s.began)
 	half := len(before.Messages) / 2
 	settled := func() error { return again(ctx, "all is settled", func() error { return s.check(ctx) }) }
 	command, armed := w.commandUnder(f)

@@ -65,7 +65,7 @@ func tell(ctx context.Context, w *world, n int, r *rand.Rand, poison bool) (*sto
 		scenes = append(scenes, s.poisoned)
 	}
 	for i := range 3 {
-		stay := oracle.NewStay(r, 10*n+i, time.Now().AddDate(0, 0, -50+20*i))
+		stay := oracle.NewStay(r, 10*n+i, s.began.AddDate(0, 0, -50+20*i)).Until(s.began)
 		if i == 0 {
 			stay = stay.Faulty(of)
 		}

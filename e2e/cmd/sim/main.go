@@ -42,10 +42,11 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int, un
 	if err != nil {
 		return err
 	}
-	cost := &cost{}
+	total := sim.NewTotal()
+	var own time.Duration // of a processor, before the first seed
 	defer func() {
 		_ = server.Stop()
-		cost.tell()
+		tellCost(total.Seeds, own)
 	}()
 	var simulators []*sim.Simulator
 	for n := range workers {
@@ -63,23 +64,16 @@ func simulate(ctx context.Context, seeds int, first, one uint64, workers int, un
 	if one != 0 {
 		return tellOne(ctx, simulators[0], one)
 	}
-	cost.begin(seeds)
-	return runMany(ctx, simulators, seeds, first, untilWrong)
+	own = processorTime(syscall.RUSAGE_SELF)
+	return runMany(ctx, simulators, &total, seeds, first, untilWrong)
 }
 
-// cost is what seeds need of the processors, whatever else these do meanwhile.
-type cost struct {
-	seeds int
-	own   time.Duration // before the first seed
-}
-
-func (c *cost) begin(seeds int) { c.seeds, c.own = seeds, processorTime(syscall.RUSAGE_SELF) }
-
-// tell is for when PostgreSQL has ended: until then nobody knows what it needed. Its start is in it.
-func (c *cost) tell() {
-	if c.seeds > 0 {
-		own, postgres := processorTime(syscall.RUSAGE_SELF)-c.own, processorTime(syscall.RUSAGE_CHILDREN)
-		fmt.Printf("%.3f seconds of a processor for each seed, PostgreSQL's %.3f beside\n", own.Seconds()/float64(c.seeds), postgres.Seconds()/float64(c.seeds))
+// tellCost tells what seeds need of the processors, whatever else these do meanwhile. It is for when PostgreSQL has ended: until then nobody knows
+// what it needed. Its start is in it.
+func tellCost(seeds int, before time.Duration) {
+	if seeds > 0 {
+		own, postgres := processorTime(syscall.RUSAGE_SELF)-before, processorTime(syscall.RUSAGE_CHILDREN)
+		fmt.Printf("%.3f seconds of a processor for each seed, PostgreSQL's %.3f beside\n", own.Seconds()/float64(seeds), postgres.Seconds()/float64(seeds))
 	}
 }
 
@@ -126,7 +120,7 @@ func tellOne(ctx context.Context, s *sim.Simulator, seed uint64) error {
 	return nil
 }
 
-func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first uint64, untilWrong bool) error {
+func runMany(ctx context.Context, simulators []*sim.Simulator, total *sim.Total, seeds int, first uint64, untilWrong bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	began := time.Now()
@@ -142,7 +136,6 @@ func runMany(ctx context.Context, simulators []*sim.Simulator, seeds int, first 
 		}
 	}()
 	var mu sync.Mutex
-	total := sim.NewTotal()
 	var failed error
 	var work sync.WaitGroup
 	for _, s := range simulators {

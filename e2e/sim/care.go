@@ -180,10 +180,27 @@ type cared struct {
 	needs       map[string]*reablementv1.Need
 }
 
+// everyStay are the stays, and the spells beside them that messages tell of.
+func (w *world) everyStay() []oracle.Stay {
+	all, known := slices.Clone(w.stays), map[string]bool{}
+	for _, stay := range w.stays {
+		known[stay.SpellID] = true
+	}
+	for _, m := range w.told {
+		for _, id := range m.SpellIDs() {
+			if !known[id] {
+				known[id] = true
+				all = append(all, oracle.Stay{SpellID: id})
+			}
+		}
+	}
+	return all
+}
+
 func (w *world) askCare() cared {
 	c := cared{map[string]*assessmentv1.Assessment{}, map[string]*reablementv1.Need{}}
 	ctx := asHubStaff(w.ctx)
-	for _, stay := range w.stays { // a service that does not run answers nothing
+	for _, stay := range w.everyStay() { // a service that does not run answers nothing
 		spell := stay.SpellID
 		var a assessmentv1.GetAssessmentResponse
 		if err := w.ask(ctx, "light-touch-assessment", assessmentv1.LightTouchAssessmentService_GetAssessment_FullMethodName,
@@ -236,7 +253,7 @@ func (w *world) checkCare(c cared, expected []oracle.Expected) {
 	for _, want := range expected {
 		by[want.SpellID] = want
 	}
-	for _, stay := range w.stays {
+	for _, stay := range w.everyStay() {
 		spell := stay.SpellID
 		if w.restore.spoilt[spell] {
 			continue

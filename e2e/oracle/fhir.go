@@ -40,6 +40,9 @@ func ByFHIR(m Told, now time.Time) (Told, bool) {
 		panic(err) // objects of texts can always be written
 	}
 	m.Feed, m.FHIR, m.HL7, m.Fields, m.Ward = fhirFeed, body, nil, nil, ""
+	if died { // FHIR tells when, in the place of whether
+		m.Dead = hospital.Null
+	}
 	return m, true
 }
 

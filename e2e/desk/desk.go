@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -126,20 +125,7 @@ func (d *Desk) again() *order {
 func (c *clerk) decide() *order {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.rng.IntN(8)
-	if c.orders == 0 {
-		n = 7 // whoever is told of has a stay
-	}
-	var write oracle.Write
-	switch {
-	case n < 2:
-		write = c.Record.Patient()
-	case n < 3:
-		write = c.Record.Referral([]string{"active", "active", "revoked"}[c.rng.IntN(3)], c.subject)
-	default:
-		status := []string{"in-progress", "in-progress", "in-progress", "finished", "finished", "finished", "finished", "onleave", "cancelled"}[c.rng.IntN(9)]
-		write = c.Record.Encounter(status, c.subject, time.Now())
-	}
+	write := c.Record.Next(c.subject, time.Now(), c.orders == 0)
 	if c.at[write.Type] != "" && c.rng.IntN(5) == 0 {
 		return c.read(write.Type)
 	}
@@ -155,36 +141,11 @@ func (c *clerk) read(typ string) *order {
 	return o
 }
 
-// order chooses one of the ways in which a resource may be written.
+// order numbers a write.
 func (c *clerk) order(write oracle.Write) *order {
 	c.orders++
-	all := "/fhir/" + write.Type
-	o := &order{Write: write, FHIRRequest: hospital.FHIRRequest{ID: fmt.Sprintf("%s-%d", c.Record.Key, c.orders), Method: http.MethodPut, Body: write.Body}}
-	post := func(unlessThere string) { o.Method, o.Path, o.IfNoneExist = http.MethodPost, all, unlessThere }
-	if c.known[write.Type] == 0 {
-		switch c.rng.IntN(3) {
-		case 0:
-			post("")
-		case 1:
-			post(write.Condition)
-		default:
-			o.Path = all + "?" + write.Condition
-		}
-		return o
-	}
-	o.Path = c.at[write.Type]
-	switch c.rng.IntN(6) {
-	case 0: // whatever is there
-	case 1:
-		o.IfMatch = "*"
-	case 2:
-		o.Path = all + "?" + write.Condition
-	case 3:
-		post(write.Condition)
-	default:
-		o.ifVersion = c.known[write.Type]
-		o.IfMatch = fmt.Sprintf(`W/"%d"`, o.ifVersion)
-	}
+	o := &order{Write: write}
+	o.FHIRRequest, o.ifVersion = write.By(c.rng, fmt.Sprintf("%s-%d", c.Record.Key, c.orders), c.at[write.Type], c.known[write.Type])
 	return o
 }
 
@@ -211,8 +172,8 @@ func (c *clerk) ask(ctx context.Context, door *hospital.FHIR, o *order) error {
 
 // understand learns from an answer which version is there.
 func (c *clerk) understand(o *order, a hospital.FHIRAnswer) error {
-	version, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(a.ETag, `W/"`), `"`))
-	if err != nil || version < 1 {
+	version, err := hospital.Version(a.ETag)
+	if err != nil {
 		return fmt.Errorf("%s %s is answered %d with the ETag %q", o.Method, o.Path, a.Status, a.ETag)
 	}
 	c.known[o.Type] = version

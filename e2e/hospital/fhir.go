@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -41,6 +43,15 @@ type FHIRAnswer struct {
 	Location string
 	Body     []byte
 	again    time.Duration // what Retry-After asks for
+}
+
+// Version is the version that an ETag of the door names.
+func Version(etag string) (int, error) {
+	version, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(etag, `W/"`), `"`))
+	if err == nil && version < 1 {
+		err = errors.New("there is no such version")
+	}
+	return version, err
 }
 
 // OK says that it went well.

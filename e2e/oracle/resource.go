@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
 )
 
 // Record is a person in a hospital's record system, which tells of the stay resource by resource: a Patient, an Encounter and a
@@ -50,6 +53,52 @@ func RecordOf(r *rand.Rand, stay Stay) (*Record, bool) {
 	p.says = Says{Person: first.Person, Visit: first.Visit, Patient: first.Patient, NHS: first.NHS, Born: first.Born, Admitted: first.Admitted,
 		Practice: first.Practice, Postcode: first.Postcode}
 	return p, true
+}
+
+// Next is what a clerk writes next. What is told first is a stay: whoever is told of has one.
+func (p *Record) Next(of Subject, now time.Time, first bool) Write {
+	n := p.IntN(8)
+	switch {
+	case n < 2 && !first:
+		return p.Patient()
+	case n < 3 && !first:
+		return p.Referral([]string{"active", "active", "revoked"}[p.IntN(3)], of)
+	}
+	return p.Encounter([]string{"in-progress", "in-progress", "in-progress", "finished", "finished", "finished", "finished", "onleave", "cancelled"}[p.IntN(9)], of, now)
+}
+
+// By chooses one of the ways in which somebody may write it who knows the resource in a version, 0 for none, at an address. The request may replace one
+// version alone, or any: then ifVersion is 0.
+func (w Write) By(r *rand.Rand, id, at string, known int) (request hospital.FHIRRequest, ifVersion int) {
+	all := "/fhir/" + w.Type
+	request = hospital.FHIRRequest{ID: id, Method: http.MethodPut, Body: w.Body}
+	post := func(unlessThere string) {
+		request.Method, request.Path, request.IfNoneExist = http.MethodPost, all, unlessThere
+	}
+	if known == 0 {
+		switch r.IntN(3) {
+		case 0:
+			post("")
+		case 1:
+			post(w.Condition)
+		default:
+			request.Path = all + "?" + w.Condition
+		}
+		return request, 0
+	}
+	request.Path = at
+	switch r.IntN(6) {
+	case 0: // whatever is there
+	case 1:
+		request.IfMatch = "*"
+	case 2:
+		request.Path = all + "?" + w.Condition
+	case 3:
+		post(w.Condition)
+	default:
+		request.IfMatch, ifVersion = fmt.Sprintf(`W/"%d"`, known), known
+	}
+	return request, ifVersion
 }
 
 // Patient says who the person is; now and then they have moved.

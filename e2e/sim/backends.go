@@ -27,7 +27,7 @@ type backend struct {
 	greeting []byte // what it said when it started, its number and settings
 	// prepared are the names of its statements. While a session has it, some may be among them that PostgreSQL refused: fresh says so.
 	prepared map[string]bool
-	fresh    bool // this session has asked for more
+	fresh    bool // more were prepared since it was lent
 }
 
 // session is a connection as the driver sees it. The answer to a statement can be lost, and the session can be ended from outside.

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 )
 
@@ -38,7 +38,7 @@ type clerk struct {
 
 // order is a request of a clerk: a write, or, without an id, a read of the type's resource.
 type order struct {
-	fhirRequest
+	hospital.FHIRRequest
 	oracle.Write
 	ifVersion  int // the version that it may replace; 0 for any
 	version    int // that it was answered with
@@ -87,11 +87,11 @@ func (c *clerk) act() {
 		c.todo = []*order{c.decide()}
 	}
 	o := c.todo[0]
-	if o.id == "" {
+	if o.ID == "" {
 		o.least = c.newest(o.Type)
 	}
 	c.busy = true
-	if !w.door.ask(c.name, o.fhirRequest, func(a fhirAnswer) { c.answered(o, a) }) {
+	if !w.door.ask(c.name, o.FHIRRequest, func(a fhirAnswer) { c.answered(o, a) }) {
 		c.busy, c.wait = false, w.sched.steps+10
 	}
 }
@@ -108,57 +108,22 @@ func (d *desk) newest(typ string) (version int) {
 
 // decide makes up the next request.
 func (c *clerk) decide() *order {
-	rng := c.w.rng
-	var write oracle.Write
-	switch n := rng.IntN(8); {
-	case n < 2:
-		write = c.record.Patient()
-	case n < 3:
-		write = c.record.Referral([]string{"active", "active", "revoked"}[rng.IntN(3)], c.subject)
-	default:
-		status := []string{"in-progress", "in-progress", "in-progress", "finished", "finished", "finished", "finished", "onleave", "cancelled"}[rng.IntN(9)]
-		write = c.record.Encounter(status, c.subject, c.w.now())
-	}
-	if rng.IntN(5) == 0 && c.at[write.Type] != "" {
+	write := c.record.Next(c.subject, c.w.now(), false)
+	if c.w.rng.IntN(5) == 0 && c.at[write.Type] != "" {
 		return c.read(write.Type)
 	}
 	return c.order(write)
 }
 
 func (c *clerk) read(typ string) *order {
-	return &order{fhirRequest: fhirRequest{method: http.MethodGet, path: c.at[typ]}, Write: oracle.Write{Type: typ}}
+	return &order{FHIRRequest: hospital.FHIRRequest{Method: http.MethodGet, Path: c.at[typ]}, Write: oracle.Write{Type: typ}}
 }
 
-// order chooses one of the ways in which a resource may be written.
+// order numbers a write.
 func (c *clerk) order(write oracle.Write) *order {
-	rng := c.w.rng
 	c.orders++
-	o := &order{Write: write, fhirRequest: fhirRequest{id: fmt.Sprintf("%s-%d", c.record.Key, c.orders), method: http.MethodPut, body: string(write.Body)}}
-	all := "/fhir/" + write.Type
-	if c.known[write.Type] == 0 {
-		switch rng.IntN(3) {
-		case 0:
-			o.method, o.path = http.MethodPost, all
-		case 1:
-			o.method, o.path, o.ifNoneExist = http.MethodPost, all, write.Condition
-		default:
-			o.path = all + "?" + write.Condition
-		}
-		return o
-	}
-	o.path = c.at[write.Type]
-	switch rng.IntN(6) {
-	case 0: // whatever is there
-	case 1:
-		o.ifMatch = "*"
-	case 2:
-		o.path = all + "?" + write.Condition
-	case 3:
-		o.method, o.path, o.ifNoneExist = http.MethodPost, all, write.Condition
-	default:
-		o.ifVersion = c.known[write.Type]
-		o.ifMatch = fmt.Sprintf(`W/"%d"`, o.ifVersion)
-	}
+	o := &order{Write: write}
+	o.FHIRRequest, o.ifVersion = write.By(c.w.rng, fmt.Sprintf("%s-%d", c.record.Key, c.orders), c.at[write.Type], c.known[write.Type])
 	return o
 }
 
@@ -166,7 +131,7 @@ func (c *clerk) order(write oracle.Write) *order {
 func (c *clerk) answered(o *order, a fhirAnswer) {
 	w := c.w
 	c.busy = false
-	w.tell("%s: %s %s %s %s is answered %d %s", c.name, o.method, o.path, o.Status, o.id, a.status, a.etag)
+	w.tell("%s: %s %s %s %s is answered %d %s", c.name, o.Method, o.Path, o.Status, o.ID, a.status, a.etag)
 	switch {
 	case a.ok():
 		c.todo = c.todo[1:]
@@ -182,28 +147,28 @@ func (c *clerk) answered(o *order, a fhirAnswer) {
 			c.todo = append(c.todo, c.read(o.Type))
 		}
 	default:
-		w.fail("%s: %s %s %s is answered %d %s", c.name, o.method, o.path, o.id, a.status, a.body)
+		w.fail("%s: %s %s %s is answered %d %s", c.name, o.Method, o.Path, o.ID, a.status, a.body)
 		c.todo = c.todo[1:]
 	}
 }
 
 // understand learns from an answer which version is there.
 func (c *clerk) understand(o *order, a fhirAnswer) {
-	version, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(a.etag, `W/"`), `"`))
-	if err != nil || version < 1 {
-		c.w.fail("%s: %s %s is answered %d with the ETag %q", c.name, o.method, o.path, a.status, a.etag)
+	version, err := hospital.Version(a.etag)
+	if err != nil {
+		c.w.fail("%s: %s %s is answered %d with the ETag %q", c.name, o.Method, o.Path, a.status, a.etag)
 		return
 	}
 	c.known[o.Type] = version
-	if o.id == "" {
+	if o.ID == "" {
 		if version < o.least {
-			c.w.fail("%s reads version %d of %s, and version %d was answered before", c.name, version, o.path, o.least)
+			c.w.fail("%s reads version %d of %s, and version %d was answered before", c.name, version, o.Path, o.least)
 		}
 		c.reads = append(c.reads, readBack{o.Type, a.body, version})
 		return
 	}
 	c.at[o.Type] = a.location
-	if o.ifNoneExist != "" && a.status == http.StatusOK {
+	if o.IfNoneExist != "" && a.status == http.StatusOK {
 		return // it was there, and stays as it is
 	}
 	if o.Type == "Patient" && len(c.clerks) == 1 {
@@ -237,7 +202,7 @@ func (d *desk) sendAgain(backup time.Time) {
 		return
 	}
 	c := d.clerks[0]
-	c.todo = slices.Concat(d.written[since:], slices.DeleteFunc(slices.Clone(c.todo), func(o *order) bool { return o.id == "" }))
+	c.todo = slices.Concat(d.written[since:], slices.DeleteFunc(slices.Clone(c.todo), func(o *order) bool { return o.ID == "" }))
 	d.written = d.written[:since]
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/homeward-care/homeward/e2e/hospital"
 	"github.com/homeward-care/homeward/e2e/oracle"
 	"github.com/homeward-care/homeward/services/kit/authn"
 )
@@ -32,16 +34,9 @@ type door struct {
 
 // said is an answer with 2xx to a request that writes, whether or not it arrived.
 type said struct {
-	fhirRequest
+	hospital.FHIRRequest
 	fhirAnswer
 	at time.Time
-}
-
-type fhirRequest struct {
-	id                   string // X-Request-ID; empty for what only reads
-	method, path         string
-	ifMatch, ifNoneExist string
-	body                 string
 }
 
 // fhirAnswer is what came back; the zero answer is none.
@@ -54,8 +49,8 @@ type fhirAnswer struct {
 func (a fhirAnswer) ok() bool { return a.status/100 == 2 }
 
 // message is the request that sends a FHIR message.
-func message(m oracle.Told) fhirRequest {
-	return fhirRequest{id: m.ControlID, method: http.MethodPost, path: "/fhir/$process-message", body: string(m.FHIR)}
+func message(m oracle.Told) hospital.FHIRRequest {
+	return hospital.FHIRRequest{ID: m.ControlID, Method: http.MethodPost, Path: "/fhir/$process-message", Body: m.FHIR}
 }
 
 func (d *door) free() bool { return d.inside < mostAtDoors }
@@ -64,14 +59,14 @@ func (d *door) leave()     { d.inside-- }
 
 // ask sends a request, now and then a second time while the first is under way, and hands on what was answered. It reports false when nobody
 // is there.
-func (d *door) ask(who string, r fhirRequest, done func(fhirAnswer)) bool {
+func (d *door) ask(who string, r hospital.FHIRRequest, done func(fhirAnswer)) bool {
 	w := d.w
 	p := w.processOf("discharge-hub", "FHIR")
 	if p == nil {
 		return false
 	}
 	to := []*process{p}
-	if r.id != "" && d.inside+2 <= mostAtDoors && w.faults.happens(fhirRepeated) {
+	if r.ID != "" && d.inside+2 <= mostAtDoors && w.faults.happens(fhirRepeated) {
 		to = append(to, w.processOf("discharge-hub", "FHIR"))
 	}
 	var heard fhirAnswer
@@ -80,9 +75,9 @@ func (d *door) ask(who string, r fhirRequest, done func(fhirAnswer)) bool {
 		d.enter()
 		var a fhirAnswer
 		arrived := false
-		w.sched.spawn(who+" "+r.method+" "+r.path+" "+r.id, func() {
+		w.sched.spawn(who+" "+r.Method+" "+r.Path+" "+r.ID, func() {
 			d.leave()
-			if a.ok() && r.id != "" {
+			if a.ok() && r.ID != "" {
 				d.remember(r, a)
 			}
 			if arrived && (a.ok() || !heard.ok()) {
@@ -106,11 +101,11 @@ func (d *door) ask(who string, r fhirRequest, done func(fhirAnswer)) bool {
 }
 
 // remember holds an answer against the one that the same request was given before.
-func (d *door) remember(r fhirRequest, a fhirAnswer) {
-	if before, again := d.said[r.id]; !again {
-		d.said[r.id] = said{r, a, d.w.now()}
+func (d *door) remember(r hospital.FHIRRequest, a fhirAnswer) {
+	if before, again := d.said[r.ID]; !again {
+		d.said[r.ID] = said{r, a, d.w.now()}
 	} else if before.fhirAnswer != a {
-		d.w.fail("FHIR request %s is answered %d %s %s, and was answered %d %s %s", r.id, a.status, a.etag, a.body, before.status, before.etag, before.fhirAnswer.body)
+		d.w.fail("FHIR request %s is answered %d %s %s, and was answered %d %s %s", r.ID, a.status, a.etag, a.body, before.status, before.etag, before.fhirAnswer.body)
 	}
 }
 
@@ -120,10 +115,10 @@ func (d *door) forget(backup time.Time) {
 }
 
 // exchange lets a process answer a request.
-func (p *process) exchange(ctx context.Context, r fhirRequest) fhirAnswer {
-	request := httptest.NewRequestWithContext(ctx, r.method, r.path, strings.NewReader(r.body))
+func (p *process) exchange(ctx context.Context, r hospital.FHIRRequest) fhirAnswer {
+	request := httptest.NewRequestWithContext(ctx, r.Method, r.Path, bytes.NewReader(r.Body))
 	for name, value := range map[string]string{"Authorization": "Bearer " + p.node.world.settings.token, "Content-Type": "application/fhir+json",
-		"X-Request-ID": r.id, "If-Match": r.ifMatch, "If-None-Exist": r.ifNoneExist} {
+		"X-Request-ID": r.ID, "If-Match": r.IfMatch, "If-None-Exist": r.IfNoneExist} {
 		if value != "" {
 			request.Header.Set(name, value)
 		}

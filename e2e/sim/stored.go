@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/homeward-care/homeward/e2e/hospital"
 )
 
 // stored are the requests at the FHIR door that the hub has kept and acts on, by X-Request-ID.
@@ -46,7 +48,7 @@ func (w *world) repeatFHIR() {
 		return // what does not settle has been told
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.door.said)) {
-		r := w.door.said[id].fhirRequest
+		r := w.door.said[id].FHIRRequest
 		if a := p.exchange(w.ctx, r); a.ok() {
 			w.door.remember(r, a)
 		} else {
@@ -118,26 +120,26 @@ func (d *desk) check(p *process, stored map[string][]storedRequest) {
 		status := ""
 		for i, o := range chain {
 			if o.version != i+1 {
-				w.fail("%s: write %s was answered with version %d of %s, and is the %d.", d.record.Key, o.id, o.version, typ, i+1)
+				w.fail("%s: write %s was answered with version %d of %s, and is the %d.", d.record.Key, o.ID, o.version, typ, i+1)
 			}
 			if o.ifVersion > 0 && o.version != o.ifVersion+1 {
-				w.fail("%s: write %s may replace version %d of %s only, and was answered with version %d", d.record.Key, o.id, o.ifVersion, typ, o.version)
+				w.fail("%s: write %s may replace version %d of %s only, and was answered with version %d", d.record.Key, o.ID, o.ifVersion, typ, o.version)
 			}
-			is := w.once(o.id, stored)
+			is := w.once(o.ID, stored)
 			if !is.Received.After(before.Received) {
-				w.fail("%s: write %s counts as received at %s, and %s before it at %s", d.record.Key, o.id, is.Received, typ, before.Received)
+				w.fail("%s: write %s counts as received at %s, and %s before it at %s", d.record.Key, o.ID, is.Received, typ, before.Received)
 			}
-			m := o.Received(o.id, status, is.Received, is.body)
+			m := o.Received(o.ID, status, is.Received, is.body)
 			w.told, w.acceptedAt = append(w.told, m), append(w.acceptedAt, o.answeredAt)
 			before, status = is, o.Status
 		}
 		for _, o := range d.refused {
 			if o.Type == typ && len(chain) <= o.ifVersion {
-				w.fail("%s: write %s was refused because another one came before, and %s has %d versions", d.record.Key, o.id, typ, len(chain))
+				w.fail("%s: write %s was refused because another one came before, and %s has %d versions", d.record.Key, o.ID, typ, len(chain))
 			}
 		}
 		for _, r := range d.reads {
-			if r.typ == typ && (r.version > len(chain) || bare(r.body) != bare(chain[r.version-1].body)) {
+			if r.typ == typ && (r.version > len(chain) || bare(r.body) != bare(string(chain[r.version-1].Write.Body))) {
 				w.fail("%s: version %d of %s was read as %s", d.record.Key, r.version, typ, r.body)
 			}
 		}
@@ -149,10 +151,10 @@ func (d *desk) check(p *process, stored map[string][]storedRequest) {
 			if c.at[typ] == "" {
 				continue
 			}
-			a := p.exchange(w.ctx, fhirRequest{method: http.MethodGet, path: c.at[typ]})
-			if version, body := w.resource(typ, path.Base(c.at[typ])); !a.ok() || version != len(chain) || body != newest.body || bare(a.body) != bare(body) {
+			a := p.exchange(w.ctx, hospital.FHIRRequest{Method: http.MethodGet, Path: c.at[typ]})
+			if version, body := w.resource(typ, path.Base(c.at[typ])); !a.ok() || version != len(chain) || body != string(newest.Write.Body) || bare(a.body) != bare(body) {
 				w.fail("%s: %s is stored in version %d of %d as %s, and read as %d %s; the newest one written is %s",
-					d.record.Key, typ, version, len(chain), body, a.status, a.body, newest.body)
+					d.record.Key, typ, version, len(chain), body, a.status, a.body, newest.Write.Body)
 			}
 			if a.etag != fmt.Sprintf(`W/"%d"`, len(chain)) {
 				w.fail("%s: %s is read with the ETag %s, and has %d versions", d.record.Key, typ, a.etag, len(chain))
@@ -185,7 +187,7 @@ func (w *world) checkTasks() {
 	for _, id := range slices.Sorted(maps.Keys(w.engine.newest)) {
 		posted := w.engine.newest[id]
 		var read fhirTask
-		a := p.exchange(w.ctx, fhirRequest{method: http.MethodGet, path: "/fhir/Task/" + id})
+		a := p.exchange(w.ctx, hospital.FHIRRequest{Method: http.MethodGet, Path: "/fhir/Task/" + id})
 		if err := json.Unmarshal([]byte(a.body), &read); err != nil || !a.ok() || !reflect.DeepEqual(read, posted) || a.etag != fmt.Sprintf(`W/"%d"`, posted.version()) {
 			w.fail("Task %s is read as %d %s %s, and the engine has %+v: %v", id, a.status, a.etag, a.body, posted, err)
 		}

@@ -223,16 +223,16 @@ func (p *poster) deliver(ctx context.Context, one post) error {
 			one.attempt, now, status, text, p.client.ID, one.task.id); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
-		mine, err := tx.Exec(ctx, `UPDATE webhook_due SET claimed_by = NULL WHERE client = $1 AND task_id = $2 AND claimed_by = $3`, p.client.ID, one.task.id, one.by)
-		if err != nil || mine.RowsAffected() == 0 {
-			return err
+		mine, err := tx.Exec(ctx, `UPDATE webhook_due SET claimed_by = NULL, next_at = $4 WHERE client = $1 AND task_id = $2 AND claimed_by = $3`,
+			p.client.ID, one.task.id, one.by, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since))))
+		if err != nil {
+			return fmt.Errorf("note attempt: %w", err)
+		}
+		if mine.RowsAffected() == 0 {
+			return nil
 		}
 		if cause == nil || failpoint.Bug("untaken-webhook-passes") {
 			return p.taken(ctx, tx, now, one)
-		}
-		if _, err := tx.Exec(ctx, `UPDATE webhook_due SET next_at = $3 WHERE client = $1 AND task_id = $2`,
-			p.client.ID, one.task.id, now.Add(retryPost(one.task.id, one.attempts, now.Sub(one.since)))); err != nil {
-			return fmt.Errorf("note attempt: %w", err)
 		}
 		if now.Sub(one.since) < slowAfter {
 			return nil
